@@ -1,0 +1,133 @@
+//! The port for small keyed values with compare-and-set.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use proto::{Session, UserId};
+
+use crate::{Result, token};
+
+/// The largest value, in bytes.
+pub const MAX_RECORD_BYTES: usize = 768 * 1024;
+
+/// Small durable values that outlive the log's retention.
+#[async_trait]
+pub trait Records: std::fmt::Debug + Send + Sync {
+    /// The value under a key, read where it is certain.
+    async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Record>>;
+
+    /// Stores a value; returns its revision.
+    ///
+    /// Errors: [`Error::Conflict`](crate::Error::Conflict) when the record is
+    /// not as expected, [`Error::TooLarge`](crate::Error::TooLarge) past
+    /// [`MAX_RECORD_BYTES`].
+    async fn put(&self, bucket: Bucket, key: &Key, value: Bytes, expected: Expected)
+    -> Result<u64>;
+
+    /// Removes a value; removing what is not there is not an error.
+    async fn delete(&self, bucket: Bucket, key: &Key) -> Result<()>;
+
+    /// The keys below a prefix (itself included), in key order.
+    async fn list(&self, bucket: Bucket, prefix: &Key) -> Result<Vec<Key>>;
+}
+
+/// A value with the revision that a change must expect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What was stored.
+    pub value: Bytes,
+    /// Grows with every change.
+    pub revision: u64,
+}
+
+/// What a change expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Anything, or nothing.
+    Any,
+    /// Nothing.
+    Absent,
+    /// Exactly this revision.
+    Revision(u64),
+}
+
+/// One kind of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    /// Title, last question, status of each session.
+    Sessions,
+    /// What each session's turns said.
+    Transcripts,
+    /// Interrupted turns that wait for a human.
+    Reviews,
+    /// Tool calls, written ahead and with their result.
+    Ledgers,
+    /// Long-term memory of each user.
+    Memory,
+    /// Idempotency keys.
+    Keys,
+    /// Jobs that were given up.
+    DeadLetters,
+}
+
+impl Bucket {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Sessions,
+        Self::Transcripts,
+        Self::Reviews,
+        Self::Ledgers,
+        Self::Memory,
+        Self::Keys,
+        Self::DeadLetters,
+    ];
+
+    /// Its name in the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Transcripts => "transcripts",
+            Self::Reviews => "reviews",
+            Self::Ledgers => "ledgers",
+            Self::Memory => "memory",
+            Self::Keys => "keys",
+            Self::DeadLetters => "dead_letters",
+        }
+    }
+}
+
+/// A record's key: tokens joined by dots, made of the same tokens as subjects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// Everything of a user.
+    pub fn user(user: &UserId) -> Self {
+        Self(token::encode(user.as_str()))
+    }
+
+    /// Everything of a session.
+    pub fn session(session: &Session) -> Self {
+        Self::user(&session.user).child(session.id.as_str())
+    }
+
+    /// The key below this one that any text names.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        Self(format!("{}.{}", self.0, token::encode(name)))
+    }
+
+    /// The texts that the key was made of.
+    pub fn names(&self) -> Vec<String> {
+        self.0.split('.').filter_map(token::decode).collect()
+    }
+
+    /// The key as the store spells it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A key as the store spells it; only for what a [`Key`] has written.
+    pub(crate) fn spelled(text: String) -> Self {
+        Self(text)
+    }
+}
