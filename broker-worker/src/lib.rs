@@ -1,1 +1,64 @@
-//! Placeholder.
+//! Takes a job when there is room, acquires its session, relays the agent's
+//! stream into the session's log, settles.
+//!
+//! Keeps nothing that another worker would need: a worker may die at any line.
+//! Knows no HTTP and no model.
+
+mod agents;
+mod attempt;
+mod decide;
+mod park;
+mod pending;
+mod pull;
+mod relay;
+mod seat;
+
+use std::time::Duration;
+
+pub use agents::Agent;
+pub use pull::run;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub struct Config {
+    /// Turns worked on at the same time.
+    pub slots: usize,
+    /// Where to ask; a session prefers the same one for as long as it answers.
+    pub agents: Vec<Agent>,
+    /// Attempts in a row without progress after which a job is given up.
+    pub attempts: u32,
+    /// How long an attempt looks for an agent that answers.
+    pub patience: Duration,
+}
+
+impl Config {
+    /// The defaults for these agents: 256 slots, 5 attempts, 15 seconds.
+    pub fn new(agents: Vec<Agent>) -> Self {
+        Self {
+            slots: 256,
+            agents,
+            attempts: 5,
+            patience: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Why a worker cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address of an agent is not a URL.
+    #[error("agent {url:?} is not a URL like http://127.0.0.1:50051")]
+    BadUrl {
+        /// What was given.
+        url: String,
+    },
+    /// There is nobody to ask.
+    #[error("no agent was given")]
+    NoAgent,
+    /// There is no room for any job.
+    #[error("a worker needs at least one slot")]
+    NoSlot,
+    /// The broker refused for good.
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+}

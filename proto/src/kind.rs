@@ -1,6 +1,6 @@
 //! What the parts need to know of an event's kind.
 
-use crate::{AskEvent, Ending, Event, ask_event, event};
+use crate::{AskEvent, Ending, Entry, Event, ask_event, event};
 
 impl event::Kind {
     /// The kind's name as SSE carries it.
@@ -45,6 +45,14 @@ impl event::Kind {
             | Self::Deleted(_)
             | Self::Gap(_) => None,
         }
+    }
+}
+
+impl Entry {
+    /// How the entry's turn ends with it; `None` when it goes on. Only the last
+    /// event of an entry can end a turn.
+    pub fn ending(&self) -> Option<Ending> {
+        self.events.last().and_then(|it| it.kind.as_ref()?.ending())
     }
 }
 

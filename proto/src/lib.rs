@@ -3,6 +3,7 @@
 //!
 //! Knows no transport beyond the generated gRPC stubs, and stores nothing.
 
+mod chain;
 mod id;
 mod kind;
 mod v1;
@@ -15,3 +16,11 @@ pub const FORMAT: u32 = 1;
 
 /// The encoded `FileDescriptorSet` of the contract, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// A time since the Unix epoch as the contract carries it.
+pub fn timestamp(since_epoch: std::time::Duration) -> pbjson_types::Timestamp {
+    pbjson_types::Timestamp {
+        seconds: since_epoch.as_secs().try_into().unwrap_or(i64::MAX),
+        nanos: since_epoch.subsec_nanos().try_into().unwrap_or(0),
+    }
+}

@@ -1,0 +1,62 @@
+//! Takes jobs: room first, then a job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, Delivery};
+use process::Lifecycle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::agents::Agents;
+use crate::attempt::{Shop, work};
+use crate::{Config, Error};
+
+/// The pause after the queue could not be asked.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Works until the process drains; attempts under way then finish by
+/// themselves, or are dropped when it aborts.
+pub async fn run(config: Config, broker: Broker, life: Lifecycle) -> Result<(), Error> {
+    if config.agents.is_empty() {
+        return Err(Error::NoAgent);
+    }
+    if config.slots == 0 {
+        return Err(Error::NoSlot);
+    }
+    let shop = Arc::new(Shop {
+        broker,
+        agents: Arc::new(Agents::new(config.agents, config.patience)),
+        attempts: config.attempts,
+        slots: Arc::new(Semaphore::new(config.slots)),
+        parking: Arc::new(Semaphore::new(config.slots)),
+        life: life.clone(),
+    });
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = life.draining() => return Ok(()),
+            next = next(&shop) => next,
+        };
+        match next {
+            Ok(Some((delivery, slot))) => {
+                let shop = Arc::clone(&shop);
+                life.spawn(Box::pin(work(shop, delivery, slot)));
+            }
+            Ok(None) => return Ok(()),
+            Err(error @ broker::Error::Unavailable(_)) => {
+                tracing::warn!(%error, "the queue does not answer; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// `None` when the worker takes no more.
+async fn next(shop: &Shop) -> broker::Result<Option<(Delivery, OwnedSemaphorePermit)>> {
+    let Ok(slot) = Arc::clone(&shop.slots).acquire_owned().await else {
+        return Ok(None);
+    };
+    let delivery = shop.broker.queue.next().await?;
+    Ok(Some((delivery, slot)))
+}

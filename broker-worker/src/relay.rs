@@ -1,0 +1,217 @@
+//! The agent's stream into the log: one append in flight, and whatever is said
+//! meanwhile becomes the next entry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Follow, Followed, From, MAX_ENTRY_BYTES, Outcome, Position, Result};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use proto::{Cancelled, Entry, Event, Failed, event};
+use tokio::time::{Instant, sleep_until};
+
+use crate::agents::Agents;
+use crate::decide::{Standing, standing};
+use crate::pending::Pending;
+use crate::seat::{Seat, Writing};
+
+/// How long the agent may be silent before the log is watched for a cancel;
+/// until then the next append tells.
+const QUIET: Duration = Duration::from_millis(200);
+/// What an entry's own fields may take, in bytes.
+const FRAME: usize = 16 * 1024;
+
+/// How a relay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The turn's terminal event is stored.
+    Stored,
+    /// The session is no longer this attempt's.
+    Fenced,
+}
+
+/// Relays until the turn ends or the session is lost.
+pub(crate) async fn relay(
+    seat: &mut Seat,
+    agents: &Arc<Agents>,
+    events: BoxStream<'static, Event>,
+) -> Result<Ended> {
+    let mut relay = Relay {
+        seat,
+        agents: Arc::clone(agents),
+        events,
+        pending: Pending::default(),
+        writing: None,
+        watch: None,
+        quiet_at: Instant::now() + QUIET,
+        over: false,
+    };
+    relay.run().await
+}
+
+struct Relay<'a> {
+    seat: &'a mut Seat,
+    agents: Arc<Agents>,
+    events: BoxStream<'static, Event>,
+    pending: Pending,
+    writing: Option<Writing>,
+    watch: Option<Follow>,
+    quiet_at: Instant,
+    /// The agent has said its terminal event.
+    over: bool,
+}
+
+/// What happened next.
+enum Happened {
+    Written(Entry, Result<Outcome>),
+    Said(Option<Event>),
+    Heard(Result<Followed>),
+}
+
+impl Relay<'_> {
+    async fn run(&mut self) -> Result<Ended> {
+        loop {
+            self.write();
+            let ended = match self.happening().await {
+                Happened::Written(entry, outcome) => self.written(entry, outcome?).await?,
+                Happened::Said(event) => {
+                    self.said(event);
+                    None
+                }
+                Happened::Heard(followed) => self.heard(&followed?).await?,
+            };
+            if let Some(ended) = ended {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Puts an append in flight when there is none and something to say.
+    fn write(&mut self) {
+        if self.writing.is_none() && !self.pending.is_empty() {
+            self.watch = None;
+            self.writing = Some(self.seat.write(self.pending.take()));
+        }
+    }
+
+    async fn happening(&mut self) -> Happened {
+        let listening = !self.over && self.pending.has_room();
+        let quiet = self.writing.is_none();
+        let (log, session) = (&self.seat.broker().log, self.seat.session());
+        let from = From::After(Position {
+            epoch: log.epoch(),
+            sequence: self.seat.sequence(),
+        });
+        let watching = async {
+            sleep_until(self.quiet_at).await;
+            let watch = match &mut self.watch {
+                Some(watch) => watch,
+                none => none.insert(Follow::open(Arc::clone(log), session.clone(), from).await?),
+            };
+            watch.next().await
+        };
+        tokio::select! {
+            biased;
+            (entry, outcome) = landing(&mut self.writing) => Happened::Written(entry, outcome),
+            event = self.events.next(), if listening => Happened::Said(event),
+            followed = watching, if quiet => Happened::Heard(followed),
+        }
+    }
+
+    fn said(&mut self, event: Option<Event>) {
+        let Some(event) = event else {
+            self.over = true;
+            return;
+        };
+        self.over = event.kind.as_ref().is_some_and(|it| it.ending().is_some());
+        let size = prost::Message::encoded_len(&event);
+        if size <= MAX_ENTRY_BYTES - FRAME {
+            self.pending.push(event);
+            return;
+        }
+        self.over = true;
+        let message = format!("the agent said {size} bytes in one event");
+        let code = "event_too_large".to_owned();
+        self.pending.push(
+            event::Kind::Failed(Failed {
+                code,
+                message,
+                retryable: false,
+            })
+            .into(),
+        );
+    }
+
+    async fn written(&mut self, entry: Entry, outcome: Outcome) -> Result<Option<Ended>> {
+        self.writing = None;
+        self.quiet_at = Instant::now() + QUIET;
+        match outcome {
+            Outcome::Stored(sequence) => {
+                self.seat.moved(sequence, entry.state);
+                let ended = entry.ending().is_some();
+                Ok(ended.then_some(Ended::Stored))
+            }
+            Outcome::Refused => {
+                self.seat.look().await?;
+                match standing(self.seat.me(), self.seat.state()) {
+                    Standing::Mine => {
+                        self.writing = Some(self.seat.write(entry.events));
+                        Ok(None)
+                    }
+                    Standing::Cancelled => self.cancel(entry.events).await.map(Some),
+                    Standing::Fenced => Ok(Some(Ended::Fenced)),
+                }
+            }
+        }
+    }
+
+    /// An entry of somebody else's, while the agent was silent.
+    async fn heard(&mut self, followed: &Followed) -> Result<Option<Ended>> {
+        match followed {
+            Followed::Entry(stored) => {
+                self.seat.moved(stored.sequence, stored.entry.state.clone());
+            }
+            Followed::Gap(_) => self.seat.look().await?,
+        }
+        match standing(self.seat.me(), self.seat.state()) {
+            Standing::Mine => Ok(None),
+            Standing::Cancelled => self.cancel(Vec::new()).await.map(Some),
+            Standing::Fenced => Ok(Some(Ended::Fenced)),
+        }
+    }
+
+    /// Ends the turn as cancelled; what was said before stays.
+    async fn cancel(&mut self, unsaid: Vec<Event>) -> Result<Ended> {
+        self.watch = None;
+        let me = self.seat.me();
+        self.agents.cancel(self.seat.session(), me.turn).await;
+        let mut events = unsaid;
+        while !self.pending.is_empty() {
+            events.extend(self.pending.take());
+        }
+        events.retain(|it| it.kind.as_ref().is_some_and(|kind| kind.ending().is_none()));
+        let mut pending = Pending::default();
+        for event in events {
+            pending.push(event);
+        }
+        pending.push(event::Kind::Cancelled(Cancelled {}).into());
+        while !pending.is_empty() {
+            let events = pending.take();
+            while !self.seat.say(events.clone()).await? {
+                self.seat.look().await?;
+                if standing(self.seat.me(), self.seat.state()) == Standing::Fenced {
+                    return Ok(Ended::Fenced);
+                }
+            }
+        }
+        Ok(Ended::Stored)
+    }
+}
+
+/// Waits for the append in flight; for ever when there is none.
+async fn landing(writing: &mut Option<Writing>) -> (Entry, Result<Outcome>) {
+    match writing {
+        Some(writing) => writing.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,211 @@
+//! How a session's state follows from what is said: the one place where the
+//! state in an [`Entry`] is computed. Pure.
+
+use crate::{Ending, Entry, Event, FORMAT, SessionState, Status, event};
+
+impl Entry {
+    /// The entry in which `turn`'s `attempt` says `events` right after `last`,
+    /// the session's last entry by its sequence and state; `None` for the
+    /// first of all.
+    pub fn after(
+        last: Option<(u64, &SessionState)>,
+        turn: &str,
+        attempt: u32,
+        events: Vec<Event>,
+    ) -> Self {
+        let (follows, mut state) = match last {
+            Some((sequence, state)) => (sequence, state.clone().following(sequence)),
+            None => (
+                0,
+                SessionState {
+                    status: Status::Idle.into(),
+                    ..SessionState::default()
+                },
+            ),
+        };
+        for event in &events {
+            state.apply(turn, attempt, event);
+        }
+        Self {
+            version: FORMAT,
+            follows,
+            turn_id: turn.to_owned(),
+            attempt,
+            events,
+            state: Some(state),
+        }
+    }
+}
+
+impl SessionState {
+    /// Whether somebody asked to stop this turn.
+    pub fn is_cancelled(&self, turn: &str) -> bool {
+        self.cancels.iter().any(|it| it == turn)
+    }
+
+    /// The state as the entry after `sequence` inherits it: the entry that
+    /// started a turn could not know its own place.
+    fn following(mut self, sequence: u64) -> Self {
+        if self.began == 0 && !self.turn_id.is_empty() {
+            self.began = sequence;
+        }
+        self
+    }
+
+    fn apply(&mut self, turn: &str, attempt: u32, event: &Event) {
+        let Some(kind) = &event.kind else { return };
+        match kind {
+            event::Kind::Started(_) => self.start(turn, attempt),
+            event::Kind::Resumed(_) => {
+                self.attempt = attempt;
+                self.fruitless += 1;
+            }
+            event::Kind::CancelRequested(_) => {
+                if !self.is_cancelled(turn) {
+                    self.cancels.push(turn.to_owned());
+                }
+            }
+            event::Kind::Deleted(_) => {
+                *self = Self {
+                    status: Status::Idle.into(),
+                    ..Self::default()
+                };
+            }
+            event::Kind::Gap(_) => {}
+            event::Kind::Text(_)
+            | event::Kind::Reasoning(_)
+            | event::Kind::ToolCall(_)
+            | event::Kind::ToolResult(_)
+            | event::Kind::Citation(_)
+            | event::Kind::Usage(_)
+            | event::Kind::Rewind(_) => self.progress(event.index),
+            event::Kind::Completed(_)
+            | event::Kind::Interrupted(_)
+            | event::Kind::Failed(_)
+            | event::Kind::Cancelled(_) => {
+                self.progress(event.index);
+                self.end(turn, kind.ending().unwrap_or_default());
+            }
+        }
+    }
+
+    fn start(&mut self, turn: &str, attempt: u32) {
+        turn.clone_into(&mut self.turn_id);
+        self.set_status(Status::Running);
+        self.set_ending(Ending::Unspecified);
+        self.attempt = attempt;
+        self.began = 0;
+        self.last_index = 0;
+        self.fruitless = 1;
+    }
+
+    fn progress(&mut self, index: u32) {
+        if index > self.last_index {
+            self.last_index = index;
+            self.fruitless = 0;
+        }
+    }
+
+    fn end(&mut self, turn: &str, ending: Ending) {
+        let interrupted = ending == Ending::Interrupted;
+        self.set_status(if interrupted {
+            Status::Interrupted
+        } else {
+            Status::Idle
+        });
+        self.set_ending(ending);
+        self.cancels.retain(|it| it != turn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CancelRequested, Cancelled, Completed, Deleted, Resumed, Started};
+
+    fn text(index: u32) -> Event {
+        Event {
+            index,
+            kind: Some(event::Kind::Text("x".into())),
+        }
+    }
+
+    fn note(kind: event::Kind) -> Vec<Event> {
+        vec![kind.into()]
+    }
+
+    /// Says one thing after another, as sequences 10, 20, 30, …
+    fn tell(told: &[(&str, u32, Vec<Event>)]) -> Vec<SessionState> {
+        let mut states: Vec<SessionState> = Vec::new();
+        for (at, (turn, attempt, events)) in told.iter().enumerate() {
+            let last = states.last().map(|it| (at as u64 * 10, it));
+            states.push(
+                Entry::after(last, turn, *attempt, events.clone())
+                    .state
+                    .unwrap(),
+            );
+        }
+        states
+    }
+
+    #[test]
+    fn the_beginning_of_a_turn_is_known_from_its_second_entry_on() {
+        let states = tell(&[
+            ("a", 1, note(event::Kind::Started(Started::default()))),
+            ("a", 1, vec![text(1)]),
+            ("a", 1, note(event::Kind::Completed(Completed::default()))),
+            ("b", 1, note(event::Kind::Started(Started::default()))),
+            ("b", 1, vec![text(1)]),
+        ]);
+        let began: Vec<u64> = states.iter().map(|it| it.began).collect();
+        assert_eq!(began, [0, 10, 10, 0, 40]);
+        assert_eq!(states[2].ending(), Ending::Completed);
+        assert_eq!(states[4].status(), Status::Running);
+    }
+
+    #[test]
+    fn attempts_without_progress_are_counted_and_progress_forgives_them() {
+        let resumed = || note(event::Kind::Resumed(Resumed {}));
+        let states = tell(&[
+            ("a", 1, note(event::Kind::Started(Started::default()))),
+            ("a", 2, resumed()),
+            ("a", 4, resumed()),
+            ("a", 4, vec![text(3)]),
+            ("a", 5, resumed()),
+        ]);
+        let fruitless: Vec<u32> = states.iter().map(|it| it.fruitless).collect();
+        assert_eq!(fruitless, [1, 2, 3, 0, 1]);
+        assert_eq!((states[4].attempt, states[4].last_index), (5, 3));
+    }
+
+    #[test]
+    fn a_cancel_request_changes_only_the_cancels_until_its_turn_ends() {
+        let cancel = || note(event::Kind::CancelRequested(CancelRequested {}));
+        let states = tell(&[
+            ("a", 1, note(event::Kind::Started(Started::default()))),
+            ("b", 0, cancel()),
+            ("b", 0, cancel()),
+            ("a", 0, cancel()),
+            ("a", 1, note(event::Kind::Cancelled(Cancelled {}))),
+        ]);
+        assert_eq!((states[2].turn_id.as_str(), states[2].attempt), ("a", 1));
+        assert_eq!(states[2].cancels, ["b"]);
+        assert_eq!(states[3].cancels, ["b", "a"]);
+        assert_eq!(states[4].cancels, ["b"]);
+        assert_eq!(states[4].ending(), Ending::Cancelled);
+    }
+
+    #[test]
+    fn a_tombstone_leaves_an_idle_session_with_a_chain_that_goes_on() {
+        let running = tell(&[("a", 1, note(event::Kind::Started(Started::default())))]);
+        let entry = Entry::after(
+            Some((10, &running[0])),
+            "",
+            0,
+            note(event::Kind::Deleted(Deleted {})),
+        );
+        assert_eq!(entry.follows, 10);
+        let state = entry.state.unwrap();
+        assert_eq!((state.status(), state.turn_id.as_str()), (Status::Idle, ""));
+    }
+}
