@@ -147,8 +147,8 @@ impl Relay<'_> {
         self.quiet_at = Instant::now() + QUIET;
         match outcome {
             Outcome::Stored(sequence) => {
-                self.seat.moved(sequence, entry.state);
                 let ended = entry.ending().is_some();
+                self.seat.moved(sequence, entry.state);
                 Ok(ended.then_some(Ended::Stored))
             }
             Outcome::Refused => {

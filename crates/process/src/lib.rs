@@ -5,8 +5,10 @@
 
 pub mod clock;
 pub mod environment;
+mod files;
 mod lifecycle;
 mod telemetry;
 
+pub use files::raise_file_limit;
 pub use lifecycle::{Died, Lifecycle, Outcome};
 pub use telemetry::telemetry;

@@ -1,0 +1,246 @@
+//! A worker on a real broker in memory, with an agent that says what the test
+//! wants.
+
+mod agent;
+mod shop;
+
+use broker::{Admission, Bucket, Key, Sequence};
+use proto::{CancelRequested, Ending, Event, Resumed, Started, Status, event};
+
+use agent::{Line, completed, text};
+use shop::Shop;
+
+fn kinds(events: &[Event]) -> Vec<&'static str> {
+    events
+        .iter()
+        .filter_map(|it| it.kind.as_ref())
+        .map(event::Kind::name)
+        .collect()
+}
+
+fn spoken(events: &[Event]) -> String {
+    events
+        .iter()
+        .filter_map(|it| match &it.kind {
+            Some(event::Kind::Text(text)) => Some(text.as_str()),
+            Some(_) | None => None,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_turn_is_relayed_in_order_and_its_job_leaves_the_queue() {
+    let shop = Shop::new(vec![vec![text(1, "Hel"), text(2, "lo"), completed(3)]]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    let (events, state) = shop.until_end(&turn).await;
+    assert_eq!(kinds(&events).first(), Some(&"started"));
+    assert_eq!(kinds(&events).last(), Some(&"completed"));
+    assert_eq!(spoken(&events), "Hello");
+    assert_eq!((state.last_index, state.ending()), (3, Ending::Completed));
+    shop.until_empty().await;
+}
+
+#[tokio::test]
+async fn a_broken_stream_is_taken_up_where_it_broke() {
+    let first = vec![text(1, "a"), text(2, "b"), Line::Break];
+    let again = vec![text(2, "b"), text(3, "c"), completed(4)];
+    let shop = Shop::new(vec![first, again]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    let (events, _) = shop.until_end(&turn).await;
+    assert_eq!(spoken(&events), "abc");
+    let calls = shop.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[1].resume_after, 2);
+}
+
+#[tokio::test]
+async fn a_call_the_agent_refuses_is_a_failed_turn_with_its_reason() {
+    let shop = Shop::new(vec![vec![Line::Refuse("model: is not offered")]]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    let (events, state) = shop.until_end(&turn).await;
+    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else {
+        panic!()
+    };
+    assert_eq!(
+        (failed.code.as_str(), failed.message.as_str()),
+        ("invalid_request", "model: is not offered")
+    );
+    assert_eq!(state.status(), Status::Idle);
+    shop.until_empty().await;
+}
+
+#[tokio::test]
+async fn an_event_too_large_for_the_log_fails_the_turn() {
+    let shop = Shop::new(vec![vec![text(1, "ok"), text(2, &"x".repeat(600 * 1024))]]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    let (events, _) = shop.until_end(&turn).await;
+    assert_eq!(spoken(&events), "ok");
+    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else {
+        panic!()
+    };
+    assert_eq!(failed.code, "event_too_large");
+}
+
+#[tokio::test]
+async fn a_turn_cancelled_before_it_began_never_reaches_the_agent() {
+    let shop = Shop::new(vec![]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {}))
+        .await;
+    shop.work();
+    let (events, state) = shop.until_end(&turn).await;
+    assert_eq!(kinds(&events), ["cancel_requested", "started", "cancelled"]);
+    assert!(state.cancels.is_empty());
+    assert!(shop.calls().is_empty());
+    shop.until_empty().await;
+}
+
+#[tokio::test]
+async fn a_cancel_while_the_agent_is_silent_ends_the_turn_and_keeps_the_text() {
+    let shop = Shop::new(vec![vec![text(1, "kept"), Line::Hold]]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    shop.until(|events| spoken(events) == "kept").await;
+    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {}))
+        .await;
+    let (events, _) = shop.until_end(&turn).await;
+    assert_eq!(
+        kinds(&events),
+        ["started", "text", "cancel_requested", "cancelled"]
+    );
+    assert_eq!(shop.cancels(), [turn.to_string()]);
+}
+
+#[tokio::test]
+async fn a_fenced_worker_stops_without_a_word_to_log_or_queue() {
+    let shop = Shop::new(vec![vec![
+        text(1, "a"),
+        Line::Hold,
+        text(2, "b"),
+        completed(3),
+    ]])
+    .await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    shop.until(|events| spoken(events) == "a").await;
+    shop.say(&turn, 7, event::Kind::Resumed(Resumed {})).await;
+    shop.until_hung_up().await;
+    assert_eq!(shop.last().await.entry.attempt, 7);
+    assert_eq!(
+        shop.broker
+            .queue
+            .pending(&shop.session)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_later_attempt_asks_from_the_last_stored_index() {
+    let shop = Shop::new(vec![vec![text(5, "e"), completed(6)]]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.say(&turn, 0, event::Kind::Started(Started::default()))
+        .await;
+    shop.say_event(
+        &turn,
+        0,
+        Event {
+            index: 4,
+            kind: Some(event::Kind::Text("abcd".into())),
+        },
+    )
+    .await;
+    shop.work();
+    let (events, _) = shop.until_end(&turn).await;
+    assert_eq!(
+        kinds(&events),
+        ["started", "text", "resumed", "text", "completed"]
+    );
+    assert_eq!(spoken(&events), "abcde");
+    assert_eq!(shop.calls()[0].resume_after, 4);
+}
+
+#[tokio::test]
+async fn a_hopeless_job_is_sealed_and_filed() {
+    let shop = Shop::new(vec![]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.say(&turn, 0, event::Kind::Started(Started::default()))
+        .await;
+    for _ in 0..4 {
+        shop.say(&turn, 0, event::Kind::Resumed(Resumed {})).await;
+    }
+    shop.work();
+    let (events, _) = shop.until_end(&turn).await;
+    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else {
+        panic!()
+    };
+    assert_eq!(failed.code, "attempts_exhausted");
+    let key = Key::session(&shop.session).child(&turn.to_string());
+    let filed = shop
+        .broker
+        .records
+        .get(Bucket::DeadLetters, &key)
+        .await
+        .unwrap();
+    assert!(filed.is_some());
+    assert!(shop.calls().is_empty());
+    shop.until_empty().await;
+}
+
+#[tokio::test]
+async fn a_running_turn_without_a_job_is_ended_as_lost_before_the_next_begins() {
+    let shop = Shop::new(vec![vec![completed(1)]]).await;
+    let lost = proto::TurnId::new();
+    shop.say(&lost, 1, event::Kind::Started(Started::default()))
+        .await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    let (events, _) = shop.until_end(&turn).await;
+    assert_eq!(
+        kinds(&events),
+        ["started", "failed", "started", "completed"]
+    );
+    let Some(event::Kind::Failed(failed)) = &events[1].kind else {
+        panic!()
+    };
+    assert_eq!(failed.code, "lost");
+}
+
+#[tokio::test]
+async fn turns_of_a_session_run_one_after_the_other() {
+    let shop = Shop::new(vec![
+        vec![text(1, "one"), Line::Hold],
+        vec![text(1, "two"), completed(2)],
+    ])
+    .await;
+    let first = shop.submit(Admission::Enqueue).await;
+    shop.work();
+    shop.until(|events| spoken(events) == "one").await;
+    let second = shop.submit(Admission::Enqueue).await;
+    shop.say(&first, 0, event::Kind::CancelRequested(CancelRequested {}))
+        .await;
+    let (events, _) = shop.until_end(&second).await;
+    assert_eq!(
+        kinds(&events),
+        [
+            "started",
+            "text",
+            "cancel_requested",
+            "cancelled",
+            "started",
+            "text",
+            "completed"
+        ]
+    );
+    shop.until_empty().await;
+    assert_eq!(
+        shop.broker.queue.first(&shop.session).await.unwrap(),
+        None::<Sequence>
+    );
+}

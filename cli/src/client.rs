@@ -1,0 +1,249 @@
+//! A gateway from the outside: asks, follows a turn over cut connections,
+//! cancels. Knows only HTTP.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use serde_json::{Value, json};
+use sse_stream::{Sse, SseStream};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::flags::Peer;
+
+/// How long a gateway may be away before a client gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A gateway, and who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    user: String,
+}
+
+/// One event as the gateway sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    /// Its kind.
+    pub(crate) kind: String,
+    /// Its position; a stream goes on after it.
+    pub(crate) id: String,
+    /// Its JSON, one line.
+    pub(crate) data: String,
+}
+
+impl Frame {
+    fn of(sse: Sse) -> Option<Self> {
+        Some(Self {
+            kind: sse.event?,
+            id: sse.id.unwrap_or_default(),
+            data: sse.data?,
+        })
+    }
+
+    /// The JSON, read.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_str(&self.data).unwrap_or(Value::Null)
+    }
+
+    /// Whether the turn ends with it.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "completed" | "interrupted" | "failed" | "cancelled"
+        )
+    }
+}
+
+type Frames = BoxStream<'static, Result<Frame, anyhow::Error>>;
+
+impl Client {
+    pub(crate) fn new(peer: &Peer) -> anyhow::Result<Self> {
+        let base = peer
+            .server
+            .parse()
+            .with_context(|| format!("--server {}", peer.server))?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .build()?;
+        Ok(Self {
+            http,
+            base,
+            user: peer.user.clone(),
+        })
+    }
+
+    /// Asks. The idempotency key lets the question be sent again when the
+    /// answer to the sending was lost.
+    pub(crate) async fn ask(
+        &self,
+        session: &str,
+        input: &str,
+        model: Option<&str>,
+    ) -> anyhow::Result<Turn> {
+        let mut body = json!({ "userId": self.user, "input": input });
+        if let Some(model) = model {
+            body["model"] = model.into();
+        }
+        let request = self
+            .http
+            .post(self.url(&[session, "turns"])?)
+            .header("idempotency-key", Uuid::now_v7().to_string())
+            .header("prefer", "respond-async")
+            .json(&body);
+        let accepted: Value = self.patiently(request).await?.json().await?;
+        let text = |name: &str| accepted[name].as_str().unwrap_or_default().to_owned();
+        Ok(Turn {
+            client: self.clone(),
+            session: session.to_owned(),
+            id: text("turnId"),
+            last: text("position"),
+            frames: None,
+            over: false,
+        })
+    }
+
+    /// Stops a turn.
+    pub(crate) async fn cancel(&self, session: &str, turn: &str) -> anyhow::Result<()> {
+        let body = json!({ "userId": self.user, "turnId": turn });
+        let request = self.http.post(self.url(&[session, "cancel"])?).json(&body);
+        let response = request.send().await?;
+        // 409: it had ended by itself.
+        if response.status() != StatusCode::CONFLICT {
+            accept(response).await?;
+        }
+        Ok(())
+    }
+
+    /// A session's events; `after` as in the query of the same name, `last`
+    /// as in the `Last-Event-ID` header.
+    pub(crate) async fn events(
+        &self,
+        session: &str,
+        after: Option<&str>,
+        last: Option<&str>,
+    ) -> anyhow::Result<Frames> {
+        let mut url = self.url(&[session, "events"])?;
+        url.query_pairs_mut().append_pair("userId", &self.user);
+        if let Some(after) = after {
+            url.query_pairs_mut().append_pair("after", after);
+        }
+        let mut request = self.http.get(url).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = self.patiently(request).await?;
+        let sse = SseStream::from_byte_stream(response.bytes_stream());
+        let frames = sse.map_err(anyhow::Error::from);
+        Ok(frames.try_filter_map(async |it| Ok(Frame::of(it))).boxed())
+    }
+
+    fn url(&self, path: &[&str]) -> anyhow::Result<Url> {
+        let mut url = self.base.clone();
+        match url.path_segments_mut() {
+            Ok(mut segments) => {
+                segments
+                    .pop_if_empty()
+                    .extend(["v1", "sessions"])
+                    .extend(path);
+            }
+            Err(()) => bail!("--server {} cannot be the base of a path", self.base),
+        }
+        Ok(url)
+    }
+
+    /// Sends until a gateway answers.
+    async fn patiently(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let again = request
+                .try_clone()
+                .context("the request cannot be repeated")?;
+            match again.send().await {
+                Ok(response) if !is_passing(response.status()) => return accept(response).await,
+                Ok(response) if Instant::now() >= deadline => return accept(response).await,
+                Err(error) if error.is_connect() || Instant::now() >= deadline => {
+                    bail!("no gateway answers at {} ({error})", self.base);
+                }
+                Ok(_) | Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Statuses of a gateway that will serve again.
+fn is_passing(status: StatusCode) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::BAD_GATEWAY
+}
+
+/// Turns a problem document into an error.
+async fn accept(response: Response) -> anyhow::Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let problem: Value = response.json().await.unwrap_or_default();
+    let detail = problem["detail"]
+        .as_str()
+        .or(problem["title"].as_str())
+        .unwrap_or("no reason given");
+    bail!("{status}: {detail}")
+}
+
+/// A turn, followed to its end over as many connections as it takes.
+pub(crate) struct Turn {
+    client: Client,
+    session: String,
+    id: String,
+    last: String,
+    frames: Option<Frames>,
+    over: bool,
+}
+
+impl Turn {
+    /// The turn's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The turn's next event; `None` after its terminal one.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Frame>> {
+        let mut cut = VecDeque::new();
+        while !self.over {
+            let frames = match &mut self.frames {
+                Some(frames) => frames,
+                none => {
+                    let frames = self
+                        .client
+                        .events(&self.session, None, Some(&self.last))
+                        .await?;
+                    none.insert(frames)
+                }
+            };
+            match frames.next().await {
+                Some(Ok(frame)) => {
+                    self.last.clone_from(&frame.id);
+                    if frame.kind == "gap" || frame.value()["turnId"] == *self.id {
+                        self.over = frame.is_end();
+                        return Ok(Some(frame));
+                    }
+                }
+                Some(Err(_)) | None => {
+                    self.frames = None;
+                    cut.push_back(Instant::now());
+                    if cut.len() > 100 {
+                        bail!("the connection was cut {} times", cut.len());
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,170 @@
+//! One role a process: `weir gateway`, `weir worker`, `weir agent`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use broker::{Broker, Records};
+use hyper_util::rt::TokioIo;
+use process::Lifecycle;
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+
+use crate::flags::{Agent, Edge, Gateway, Mind, Worker};
+use crate::{Ended, banner, store, up};
+
+/// How long a process may take to finish what it has.
+const GRACE: Duration = Duration::from_secs(30);
+/// Bytes that may be under way in a pipe, each way.
+const PIPE: usize = 256 * 1024;
+
+pub(crate) async fn gateway(flags: Gateway) -> Ended {
+    let life = start();
+    let listener = listen_for_people(&flags.edge).await?;
+    let broker = store::shared(&flags.store, "gateway").await?;
+    banner::say("page", format_args!("http://{}/", listener.local_addr()?));
+    banner::broker(&broker.profile);
+    serve_gateway(&life, broker, listener);
+    banner::ready();
+    end(&life).await
+}
+
+pub(crate) async fn worker(flags: Worker) -> Ended {
+    let life = start();
+    let agents: Result<Vec<_>, _> = flags
+        .agents
+        .iter()
+        .map(|url| broker_worker::Agent::url(url))
+        .collect();
+    let agents = agents?;
+    let broker = store::shared(&flags.store, "worker").await?;
+    banner::say("agents", flags.agents.join(" "));
+    banner::say("slots", flags.slots.slots);
+    banner::broker(&broker.profile);
+    serve_worker(&life, broker, agents, flags.slots.slots);
+    banner::ready();
+    end(&life).await
+}
+
+pub(crate) async fn agent(flags: Agent) -> Ended {
+    let life = start();
+    let listener = listen(flags.grpc.grpc, "--grpc").await?;
+    let broker = store::open(&flags.store, "agent").await?;
+    let agent = mind(flags.mind, Arc::clone(&broker.records), &life).await?;
+    banner::say("grpc", listener.local_addr()?);
+    banner::broker(&broker.profile);
+    banner::say("model", agent.model());
+    serve_agent(&life, &agent, listener);
+    banner::ready();
+    end(&life).await
+}
+
+/// Prepares the process itself.
+pub(crate) fn begin() {
+    process::telemetry("warn,agent=info,broker=info,broker_worker=info,gateway=info,process=info");
+    process::raise_file_limit();
+}
+
+fn start() -> Lifecycle {
+    begin();
+    let life = Lifecycle::new();
+    life.stop_on_signals();
+    life
+}
+
+/// Serves until the process is told to stop, or a part of it dies.
+pub(crate) async fn end(life: &Lifecycle) -> Ended {
+    let outcome = life.wait(GRACE).await?;
+    Ok(up::code(&outcome))
+}
+
+/// Takes a port; the error names the flag that chooses another.
+pub(crate) async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (choose another with {flag})"))
+}
+
+/// Takes the port of the HTTP edge. Nobody proves who they are there, so only
+/// this machine may reach it.
+pub(crate) async fn listen_for_people(flags: &Edge) -> anyhow::Result<TcpListener> {
+    anyhow::ensure!(
+        flags.http.ip().is_loopback(),
+        "--http {}: without authentication the edge listens on loopback only",
+        flags.http
+    );
+    listen(flags.http, "--http").await
+}
+
+/// The agent that the flags describe.
+pub(crate) async fn mind(
+    flags: Mind,
+    records: Arc<dyn Records>,
+    life: &Lifecycle,
+) -> anyhow::Result<agent::Agent> {
+    let config = agent::Config {
+        model: flags.model,
+        knowledge: flags.knowledge,
+        openai: agent::OpenAi {
+            key: flags.openai_key,
+            base_url: flags.openai_url,
+        },
+        ..agent::Config::default()
+    };
+    Ok(agent::Agent::new(config, records, life.clone()).await?)
+}
+
+pub(crate) fn serve_agent(life: &Lifecycle, agent: &agent::Agent, listener: TcpListener) {
+    let agent = agent.clone();
+    life.serve("agent", async move {
+        agent.serve(TcpListenerStream::new(listener)).await
+    });
+}
+
+pub(crate) fn serve_worker(
+    life: &Lifecycle,
+    broker: Broker,
+    agents: Vec<broker_worker::Agent>,
+    slots: u32,
+) {
+    let slots = slots.try_into().unwrap_or(usize::MAX);
+    let config = broker_worker::Config {
+        slots,
+        ..broker_worker::Config::new(agents)
+    };
+    life.serve("worker", broker_worker::run(config, broker, life.clone()));
+}
+
+pub(crate) fn serve_gateway(life: &Lifecycle, broker: Broker, listener: TcpListener) {
+    let config = gateway::Config::default();
+    life.serve(
+        "gateway",
+        gateway::serve(config, broker, listener, life.clone()),
+    );
+}
+
+/// A way to the agent that never leaves the process: connections made on one
+/// side come out of the other.
+pub(crate) fn pipe() -> (
+    broker_worker::Agent,
+    ReceiverStream<std::io::Result<DuplexStream>>,
+) {
+    let (sender, receiver) = mpsc::channel(4);
+    let connector = tower::service_fn(move |_| {
+        let sender = sender.clone();
+        async move {
+            let (near, far) = tokio::io::duplex(PIPE);
+            match sender.send(Ok(far)).await {
+                Ok(()) => Ok(TokioIo::new(near)),
+                Err(_closed) => Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)),
+            }
+        }
+    });
+    (
+        broker_worker::Agent::connector("this process", connector),
+        ReceiverStream::new(receiver),
+    )
+}
