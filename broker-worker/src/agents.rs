@@ -36,14 +36,14 @@ pub struct Agent {
 impl Agent {
     /// The agent at `http://host:port`. Connects when it is first asked.
     pub fn url(url: &str) -> Result<Self, Error> {
-        let bad = || Error::BadUrl {
-            url: url.to_owned(),
-        };
-        let uri: Uri = url.parse().map_err(|_| bad())?;
-        if uri.scheme().is_none() || uri.host().is_none() {
-            return Err(bad());
+        match url.parse::<Uri>() {
+            Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => {
+                Ok(Self::new(url.to_owned(), endpoint(uri).connect_lazy()))
+            }
+            Ok(_) | Err(_) => Err(Error::BadUrl {
+                url: url.to_owned(),
+            }),
         }
-        Ok(Self::new(url.to_owned(), endpoint(uri).connect_lazy()))
     }
 
     /// An agent behind a connection of the caller's own making, such as a pipe

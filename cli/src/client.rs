@@ -1,7 +1,6 @@
 //! A gateway from the outside: asks, follows a turn over cut connections,
 //! cancels. Knows only HTTP.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -139,7 +138,7 @@ impl Client {
             request = request.header("last-event-id", last);
         }
         let response = self.patiently(request).await?;
-        let sse = SseStream::from_byte_stream(response.bytes_stream());
+        let sse = SseStream::from_bytes_stream(response.bytes_stream());
         let frames = sse.map_err(anyhow::Error::from);
         Ok(frames.try_filter_map(async |it| Ok(Frame::of(it))).boxed())
     }
@@ -214,36 +213,31 @@ impl Turn {
 
     /// The turn's next event; `None` after its terminal one.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Frame>> {
-        let mut cut = VecDeque::new();
         while !self.over {
-            let frames = match &mut self.frames {
-                Some(frames) => frames,
-                none => {
-                    let frames = self
-                        .client
-                        .events(&self.session, None, Some(&self.last))
-                        .await?;
-                    none.insert(frames)
-                }
+            let Some(frame) = self.frame().await? else {
+                self.frames = None;
+                sleep(PAUSE).await;
+                continue;
             };
-            match frames.next().await {
-                Some(Ok(frame)) => {
-                    self.last.clone_from(&frame.id);
-                    if frame.kind == "gap" || frame.value()["turnId"] == *self.id {
-                        self.over = frame.is_end();
-                        return Ok(Some(frame));
-                    }
-                }
-                Some(Err(_)) | None => {
-                    self.frames = None;
-                    cut.push_back(Instant::now());
-                    if cut.len() > 100 {
-                        bail!("the connection was cut {} times", cut.len());
-                    }
-                    sleep(PAUSE).await;
-                }
+            self.last.clone_from(&frame.id);
+            if frame.kind == "gap" || frame.value()["turnId"] == *self.id {
+                self.over = frame.is_end();
+                return Ok(Some(frame));
             }
         }
         Ok(None)
+    }
+
+    /// The session's next event; `None` when the connection was cut.
+    async fn frame(&mut self) -> anyhow::Result<Option<Frame>> {
+        let frames = match &mut self.frames {
+            Some(frames) => frames,
+            none => none.insert(
+                self.client
+                    .events(&self.session, None, Some(&self.last))
+                    .await?,
+            ),
+        };
+        Ok(frames.next().await.and_then(Result::ok))
     }
 }

@@ -1,5 +1,6 @@
 //! A worker on a real broker in memory, with an agent that says what the test
 //! wants.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod agent;
 mod shop;
@@ -182,13 +183,13 @@ async fn a_hopeless_job_is_sealed_and_filed() {
     };
     assert_eq!(failed.code, "attempts_exhausted");
     let key = Key::session(&shop.session).child(&turn.to_string());
-    let filed = shop
+    let letter = shop
         .broker
         .records
         .get(Bucket::DeadLetters, &key)
         .await
         .unwrap();
-    assert!(filed.is_some());
+    assert!(letter.is_some());
     assert!(shop.calls().is_empty());
     shop.until_empty().await;
 }

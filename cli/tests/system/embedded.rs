@@ -14,15 +14,34 @@ async fn a_fresh_start_answers_about_weir_in_english_and_chinese_with_sources() 
     let weir = up(&["--ephemeral"]).await?;
     let client = Client::of(&weir)?;
     for (question, word, folder) in [
-        ("How does a stream resume after a cut connection?", "position", "en/"),
+        (
+            "How does a stream resume after a cut connection?",
+            "position",
+            "en/",
+        ),
         ("断线之后，流怎样继续？", "位置", "zh/"),
     ] {
         let frames = client.ask("s", question).await?.read_all().await?;
-        assert!(text(&frames).contains(word), "{question}: {}", text(&frames));
-        let cited = frames.iter().find(|it| it.is("citation")).context("a citation")?.json();
-        let source = cited["citation"]["source"].as_str().context("a source")?.to_owned();
+        assert!(
+            text(&frames).contains(word),
+            "{question}: {}",
+            text(&frames)
+        );
+        let cited = frames
+            .iter()
+            .find(|it| it.is("citation"))
+            .context("a citation")?
+            .json();
+        let source = cited["citation"]["source"]
+            .as_str()
+            .context("a source")?
+            .to_owned();
         assert!(source.starts_with(folder), "{source}");
-        assert!(cited["citation"]["firstLine"].as_u64().is_some_and(|it| it > 0));
+        assert!(
+            cited["citation"]["firstLine"]
+                .as_u64()
+                .is_some_and(|it| it > 0)
+        );
         assert!(frames.last().is_some_and(|it| it.is("completed")));
     }
     Ok(())
@@ -32,15 +51,35 @@ async fn a_fresh_start_answers_about_weir_in_english_and_chinese_with_sources() 
 async fn the_old_chat_contract_streams_and_ends() -> Result<()> {
     let weir = up(&["--ephemeral"]).await?;
     let body = r#"{"userId":"test_user","messages":[{"role":"user","content":"帕金森的治疗方案有哪些?"}]}"#;
-    let request = Client::of(&weir)?.post("/chat").header("content-type", "application/json");
-    let frames = Sse::open(request.body(body).send().await?).await?.read_all().await?;
+    let request = Client::of(&weir)?
+        .post("/chat")
+        .header("content-type", "application/json");
+    let frames = Sse::open(request.body(body).send().await?)
+        .await?
+        .read_all()
+        .await?;
 
     assert!(frames.first().is_some_and(|it| it.is("session")));
     let session = frames[0].json()["sessionId"].clone();
-    assert!(session.as_str().is_some_and(|it| it.len() == 36), "{session}");
-    let messages: Vec<_> = frames.iter().filter(|it| it.is("message")).map(testkit::sse::Frame::json).collect();
-    assert!(messages.iter().all(|it| it["type"] == "text_chunk" && it["sessionId"] == session));
-    assert!(messages.iter().any(|it| it["content"].as_str().is_some_and(|it| !it.is_empty())));
+    assert!(
+        session.as_str().is_some_and(|it| it.len() == 36),
+        "{session}"
+    );
+    let messages: Vec<_> = frames
+        .iter()
+        .filter(|it| it.is("message"))
+        .map(testkit::sse::Frame::json)
+        .collect();
+    assert!(
+        messages
+            .iter()
+            .all(|it| it["type"] == "text_chunk" && it["sessionId"] == session)
+    );
+    assert!(
+        messages
+            .iter()
+            .any(|it| it["content"].as_str().is_some_and(|it| !it.is_empty()))
+    );
     let end = frames.last().context("an end")?;
     assert!(end.is("end"));
     assert_eq!(end.json()["status"], "completed");
@@ -53,22 +92,44 @@ async fn a_killed_process_goes_on_with_the_accepted_turn_after_its_restart() -> 
     let data = tempfile::tempdir()?;
     let start = || {
         let mut command = weir(&["up", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
-        command.args(["--model", "openai/script", "--data"]).arg(data.path());
+        command
+            .args(["--model", "openai/script", "--data"])
+            .arg(data.path());
         command.env("OPENAI_BASE_URL", model.base_url());
         Weir::start(command)
     };
     let mut first = start().await?;
-    let held = Script { tokens: Some(30), hold_after: Some(10), ..Script::default() };
+    let held = Script {
+        tokens: Some(30),
+        hold_after: Some(10),
+        ..Script::default()
+    };
     let mut stream = Client::of(&first)?.ask("s", &held.question()).await?;
-    let before = stream.read_until(|it| text(std::slice::from_ref(it)).contains("t9 ")).await?;
+    let before = stream
+        .read_until(|it| text(std::slice::from_ref(it)).contains("t9 "))
+        .await?;
     first.kill().await?;
     model.release();
 
     let second = start().await?;
-    let last = before.last().and_then(|it| it.id.clone()).context("an id")?;
-    let after = Client::of(&second)?.resume("s", &last).await?.read_until(is_end).await?;
-    let rewind = after.iter().position(|it| it.is("rewind")).context("a rewind")?;
-    assert_eq!(after[rewind].json()["rewind"], json!({}), "to the very beginning");
+    let last = before
+        .last()
+        .and_then(|it| it.id.clone())
+        .context("an id")?;
+    let after = Client::of(&second)?
+        .resume("s", &last)
+        .await?
+        .read_until(is_end)
+        .await?;
+    let rewind = after
+        .iter()
+        .position(|it| it.is("rewind"))
+        .context("a rewind")?;
+    assert_eq!(
+        after[rewind].json()["rewind"],
+        json!({}),
+        "to the very beginning"
+    );
     assert_eq!(text(&after[..rewind]), "");
     assert_eq!(text(&after[rewind..]), said(30));
     assert!(after.last().is_some_and(|it| it.is("completed")));
@@ -79,12 +140,21 @@ async fn a_killed_process_goes_on_with_the_accepted_turn_after_its_restart() -> 
 async fn what_prevents_a_start_is_one_clear_line_and_exit_code_1() -> Result<()> {
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let taken = taken.local_addr()?.to_string();
-    let free = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--ephemeral"];
+    let free = [
+        "--http",
+        "127.0.0.1:0",
+        "--grpc",
+        "127.0.0.1:0",
+        "--ephemeral",
+    ];
     let check = async |arguments: &[&str], words: &str| -> Result<()> {
         let (code, output) = Weir::run(weir(arguments)).await?;
         let said = output.stderr.join("\n");
         assert_eq!(code, Some(1), "{arguments:?}: {said}");
-        assert!(said.contains(words) && output.stderr.len() == 1, "{arguments:?}: {said}");
+        assert!(
+            said.contains(words) && output.stderr.len() == 1,
+            "{arguments:?}: {said}"
+        );
         Ok(())
     };
     let closed = {
@@ -92,13 +162,66 @@ async fn what_prevents_a_start_is_one_clear_line_and_exit_code_1() -> Result<()>
         listener.local_addr()?.to_string()
     };
     let _held = std::net::TcpListener::bind(&taken)?;
-    check(&["up", "--ephemeral", "--grpc", "127.0.0.1:0", "--http", &taken], "--http").await?;
-    check(&["up", "--ephemeral", "--http", "127.0.0.1:0", "--grpc", &taken], "--grpc").await?;
-    check(&["gateway", "--http", "127.0.0.1:0", "--nats", &format!("nats://{closed}")], &closed)
-        .await?;
-    check(&[&["up"], &free[..], &["--knowledge", "/nowhere/at/all"]].concat(), "/nowhere/at/all")
-        .await?;
-    check(&[&["up"], &free[..], &["--model", "openai/x"]].concat(), "OPENAI_API_KEY").await?;
-    check(&[&["up"], &free[..], &["--model", "what"]].concat(), "extractive").await?;
-    check(&["up", "--ephemeral", "--http", "0.0.0.0:0", "--grpc", "127.0.0.1:0"], "loopback").await
+    check(
+        &[
+            "up",
+            "--ephemeral",
+            "--grpc",
+            "127.0.0.1:0",
+            "--http",
+            &taken,
+        ],
+        "--http",
+    )
+    .await?;
+    check(
+        &[
+            "up",
+            "--ephemeral",
+            "--http",
+            "127.0.0.1:0",
+            "--grpc",
+            &taken,
+        ],
+        "--grpc",
+    )
+    .await?;
+    check(
+        &[
+            "gateway",
+            "--http",
+            "127.0.0.1:0",
+            "--nats",
+            &format!("nats://{closed}"),
+        ],
+        &closed,
+    )
+    .await?;
+    check(
+        &[&["up"], &free[..], &["--knowledge", "/nowhere/at/all"]].concat(),
+        "/nowhere/at/all",
+    )
+    .await?;
+    check(
+        &[&["up"], &free[..], &["--model", "openai/x"]].concat(),
+        "OPENAI_API_KEY",
+    )
+    .await?;
+    check(
+        &[&["up"], &free[..], &["--model", "what"]].concat(),
+        "extractive",
+    )
+    .await?;
+    check(
+        &[
+            "up",
+            "--ephemeral",
+            "--http",
+            "0.0.0.0:0",
+            "--grpc",
+            "127.0.0.1:0",
+        ],
+        "loopback",
+    )
+    .await
 }

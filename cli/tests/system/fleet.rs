@@ -20,7 +20,11 @@ async fn two_gateways_show_the_same_bytes_and_a_cut_at_any_event_loses_nothing()
     let watched = watching.read_until(is_end).await?;
     assert_eq!(text(&asked), said(200));
     assert_eq!(raw(&asked), raw(&watched));
-    assert!(asked.len() > 100, "the turn has too few events to be worth cutting: {}", asked.len());
+    assert!(
+        asked.len() > 100,
+        "the turn has too few events to be worth cutting: {}",
+        asked.len()
+    );
 
     let whole = raw(&asked);
     for cut in 0..asked.len() - 1 {
@@ -41,7 +45,10 @@ async fn a_reader_cut_while_the_turn_runs_resumes_at_the_other_gateway() -> Resu
     let mut stream = one.ask("s", &tokens(120, 5)).await?;
     let mut seen = Vec::new();
     for at in 0.. {
-        let frame = stream.next().await?.context("a stream that ended without an end")?;
+        let frame = stream
+            .next()
+            .await?
+            .context("a stream that ended without an end")?;
         let over = is_end(&frame);
         let id = frame.id.clone().context("every frame has an id")?;
         seen.push(frame);
@@ -50,7 +57,9 @@ async fn a_reader_cut_while_the_turn_runs_resumes_at_the_other_gateway() -> Resu
         }
         if at % 7 == 0 {
             stream.cut();
-            stream = if at % 2 == 0 { &two } else { &one }.resume("s", &id).await?;
+            stream = if at % 2 == 0 { &two } else { &one }
+                .resume("s", &id)
+                .await?;
         }
     }
     assert_eq!(text(&seen), said(120));
@@ -62,20 +71,27 @@ async fn a_reader_cut_while_the_turn_runs_resumes_at_the_other_gateway() -> Resu
 async fn a_killed_worker_costs_no_character_and_no_second_model_call() -> Result<()> {
     let mut fleet = Fleet::start().await?;
     let mut stream = fleet.client(0)?.ask("s", &tokens(300, 20)).await?;
-    let mut frames = stream.read_until(|it| text(std::slice::from_ref(it)).contains("t40 ")).await?;
+    let mut frames = stream
+        .read_until(|it| text(std::slice::from_ref(it)).contains("t40 "))
+        .await?;
 
     // Whichever works on it: kill one, and if the answer goes on as before,
     // it was the other.
     fleet.workers[0].kill().await?;
     let killed = Instant::now();
-    frames.extend(stream.read_until(|it| text(std::slice::from_ref(it)).contains("t90 ")).await?);
-    let attempt = |frames: &[testkit::sse::Frame]| frames.last().map(|it| it.json()["attempt"].clone());
+    frames.extend(
+        stream
+            .read_until(|it| text(std::slice::from_ref(it)).contains("t90 "))
+            .await?,
+    );
+    let attempt =
+        |frames: &[testkit::sse::Frame]| frames.last().map(|it| it.json()["attempt"].clone());
     let moved = attempt(&frames) != Some(1.into());
     if !moved {
         let replacement = weir(&[
             "worker",
             "--nats",
-            fleet.nats.url(),
+            &fleet.nats.url(),
             "--agent",
             &format!("http://{}", fleet.agent.value("grpc")?),
         ]);
@@ -83,12 +99,20 @@ async fn a_killed_worker_costs_no_character_and_no_second_model_call() -> Result
         fleet.workers[1].kill().await?;
         frames.extend(stream.read_until(|it| it.json()["attempt"] != 1).await?);
     }
-    assert!(killed.elapsed() < Duration::from_secs(20), "took {:?}", killed.elapsed());
+    assert!(
+        killed.elapsed() < Duration::from_secs(20),
+        "took {:?}",
+        killed.elapsed()
+    );
     frames.extend(stream.read_all().await?);
 
     assert_eq!(text(&frames), said(300));
     assert_eq!(frames.iter().filter(|it| is_end(it)).count(), 1);
-    assert!(frames.last().is_some_and(|it| it.is("completed")), "{:?}", frames.last());
+    assert!(
+        frames.last().is_some_and(|it| it.is("completed")),
+        "{:?}",
+        frames.last()
+    );
     let calls = fleet.model.calls();
     assert_eq!(calls.len(), 1);
     assert_eq!(calls[0].ending, Ending::Finished);
@@ -99,13 +123,23 @@ async fn a_killed_worker_costs_no_character_and_no_second_model_call() -> Result
 async fn a_stop_from_another_gateway_stops_the_model_and_keeps_the_text() -> Result<()> {
     let fleet = Fleet::start().await?;
     let (one, two) = (fleet.client(0)?, fleet.client(1)?);
-    let held = Script { tokens: Some(50), hold_after: Some(20), ..Script::default() };
+    let held = Script {
+        tokens: Some(50),
+        hold_after: Some(20),
+        ..Script::default()
+    };
     let mut stream = one.ask("s", &held.question()).await?;
-    let mut frames = stream.read_until(|it| text(std::slice::from_ref(it)).contains("t19 ")).await?;
+    let mut frames = stream
+        .read_until(|it| text(std::slice::from_ref(it)).contains("t19 "))
+        .await?;
 
     assert_eq!(two.cancel("s", None).await?.status(), 202);
     frames.extend(stream.read_all().await?);
-    assert!(frames.last().is_some_and(|it| it.is("cancelled")), "{:?}", frames.last());
+    assert!(
+        frames.last().is_some_and(|it| it.is("cancelled")),
+        "{:?}",
+        frames.last()
+    );
     assert_eq!(text(&frames), said(20));
     assert_eq!(fleet.model.wait_for_hangup().await?.ending, Ending::HungUp);
     assert_eq!(two.cancel("s", None).await?.status(), 409);
@@ -117,7 +151,11 @@ async fn queued_turns_run_in_order_and_one_that_was_stopped_never_asks_the_model
     let fleet = Fleet::start().await?;
     let client = fleet.client(0)?;
     let mut watch = client.events("s", "now").await?;
-    let held = Script { tokens: Some(3), hold_after: Some(1), ..Script::default() };
+    let held = Script {
+        tokens: Some(3),
+        hold_after: Some(1),
+        ..Script::default()
+    };
     client.submit("s", &held.question()).await?;
     watch.read_until(|it| it.is("text")).await?;
 
@@ -130,19 +168,34 @@ async fn queued_turns_run_in_order_and_one_that_was_stopped_never_asks_the_model
 
     let mut turns = Vec::new();
     for input in ["second", "third"] {
-        let body = serde_json::json!({ "userId": "test_user", "input": input, "admission": "enqueue" });
-        let request = client.post("/v1/sessions/s/turns").header("prefer", "respond-async");
+        let body =
+            serde_json::json!({ "userId": "test_user", "input": input, "admission": "enqueue" });
+        let request = client
+            .post("/v1/sessions/s/turns")
+            .header("prefer", "respond-async");
         let accepted: serde_json::Value = request.json(&body).send().await?.json().await?;
         turns.push(accepted["turnId"].as_str().context("a turn id")?.to_owned());
     }
     assert_eq!(client.cancel("s", Some(&turns[0])).await?.status(), 202);
     fleet.model.release();
-    assert!(watch.read_until(is_end).await?.last().is_some_and(|it| it.is("completed")));
+    assert!(
+        watch
+            .read_until(is_end)
+            .await?
+            .last()
+            .is_some_and(|it| it.is("completed"))
+    );
     let second = watch.read_until(is_end).await?;
-    assert_eq!(second.last().map(|it| it.json()["turnId"].clone()), Some(turns[0].as_str().into()));
+    assert_eq!(
+        second.last().map(|it| it.json()["turnId"].clone()),
+        Some(turns[0].as_str().into())
+    );
     assert!(second.last().is_some_and(|it| it.is("cancelled")));
     let third = watch.read_until(is_end).await?;
-    assert_eq!(third.last().map(|it| it.json()["turnId"].clone()), Some(turns[1].as_str().into()));
+    assert_eq!(
+        third.last().map(|it| it.json()["turnId"].clone()),
+        Some(turns[1].as_str().into())
+    );
     assert!(third.last().is_some_and(|it| it.is("completed")));
     assert_eq!(fleet.model.calls().len(), 2);
     Ok(())
@@ -155,11 +208,18 @@ async fn sessions_of_the_same_name_of_two_users_never_meet() -> Result<()> {
     let path = "%3E"; // the session is called `>`
     ann.ask(path, "from ann").await?.read_all().await?;
     let answer = text(&bob.ask(path, "from bob").await?.read_all().await?);
-    assert!(answer.contains("bob") && !answer.contains("ann"), "{answer}");
+    assert!(
+        answer.contains("bob") && !answer.contains("ann"),
+        "{answer}"
+    );
     let of_bob = bob.events(path, "start").await?.read_until(is_end).await?;
     assert!(!String::from_utf8_lossy(&raw(&of_bob)).contains("ann"));
 
     let second = text(&ann.ask(path, "again").await?.read_all().await?);
-    assert_eq!(second, testkit::model::echo("again", 2), "the second question knows the first");
+    assert_eq!(
+        second,
+        testkit::model::echo("again", 2),
+        "the second question knows the first"
+    );
     Ok(())
 }

@@ -20,13 +20,37 @@ async fn bad_bodies_and_ids_are_answered_with_a_problem_document() -> Result<()>
         (turns("s"), large, &[413]),
         (turns("s"), "what".into(), &[400]),
         (turns("s"), deep, &[400]),
-        (turns("s"), json!({ "userId": 7, "input": "hi" }).to_string(), &[400]),
+        (
+            turns("s"),
+            json!({ "userId": 7, "input": "hi" }).to_string(),
+            &[400],
+        ),
         (turns("s"), json!({ "userId": "u" }).to_string(), &[400]),
-        (turns("s"), json!({ "userId": "u", "input": "" }).to_string(), &[400]),
-        (turns("s"), json!({ "userId": "u", "input": "hi", "more": 1 }).to_string(), &[400]),
-        (turns("s"), json!({ "userId": "", "input": "hi" }).to_string(), &[400]),
-        (turns("s"), json!({ "userId": long, "input": "hi" }).to_string(), &[400]),
-        (turns("s"), json!({ "userId": "a\nb", "input": "hi" }).to_string(), &[400]),
+        (
+            turns("s"),
+            json!({ "userId": "u", "input": "" }).to_string(),
+            &[400],
+        ),
+        (
+            turns("s"),
+            json!({ "userId": "u", "input": "hi", "more": 1 }).to_string(),
+            &[400],
+        ),
+        (
+            turns("s"),
+            json!({ "userId": "", "input": "hi" }).to_string(),
+            &[400],
+        ),
+        (
+            turns("s"),
+            json!({ "userId": long, "input": "hi" }).to_string(),
+            &[400],
+        ),
+        (
+            turns("s"),
+            json!({ "userId": "a\nb", "input": "hi" }).to_string(),
+            &[400],
+        ),
         (turns(&long), good.clone(), &[400]),
         (turns("a%0d%0aPUB"), good.clone(), &[400]),
         (turns("a%00b"), good.clone(), &[400]),
@@ -34,15 +58,24 @@ async fn bad_bodies_and_ids_are_answered_with_a_problem_document() -> Result<()>
     ];
     for (path, body, expected) in cases {
         let shown: String = body.chars().take(60).collect();
-        let request = client.post(&path).header("content-type", "application/json").body(body);
+        let request = client
+            .post(&path)
+            .header("content-type", "application/json")
+            .body(body);
         let response = request.send().await?;
         let status = response.status().as_u16();
         let kind = response.headers()["content-type"].to_str()?.to_owned();
         let problem: Value = response.json().await?;
-        assert!(expected.contains(&status), "{path} {shown}: {status} {problem}");
+        assert!(
+            expected.contains(&status),
+            "{path} {shown}: {status} {problem}"
+        );
         assert_eq!(kind, "application/problem+json", "{path} {shown}");
         assert_eq!(problem["status"], status, "{path} {shown}");
-        assert!(problem["detail"].as_str().is_some_and(|it| !it.is_empty()), "{path} {shown}");
+        assert!(
+            problem["detail"].as_str().is_some_and(|it| !it.is_empty()),
+            "{path} {shown}"
+        );
     }
     Ok(())
 }
@@ -52,7 +85,11 @@ async fn odd_ids_are_fine_and_isolated() -> Result<()> {
     let weir = up(&["--ephemeral"]).await?;
     let client = Client::of(&weir)?;
     for session in ["a.b", "*", "%3E", "a%20b", "%E7%94%A8%E6%88%B7"] {
-        client.ask(session, "What is Weir?").await?.read_all().await?;
+        client
+            .ask(session, "What is Weir?")
+            .await?
+            .read_all()
+            .await?;
     }
     for session in ["a", "b", "a.c", "a%20"] {
         let state: Value = client
@@ -71,7 +108,9 @@ async fn an_unknown_model_fails_the_turn_and_a_foreign_position_is_a_gap() -> Re
     let weir = up(&["--ephemeral"]).await?;
     let client = Client::of(&weir)?;
     let body = json!({ "userId": "test_user", "input": "hi", "model": "openai/nobody" });
-    let request = client.post("/v1/sessions/m/turns").header("accept", "application/json");
+    let request = client
+        .post("/v1/sessions/m/turns")
+        .header("accept", "application/json");
     let answer: Value = request.json(&body).send().await?.json().await?;
     assert_eq!(answer["status"], "failed", "{answer}");
     assert_eq!(answer["error"]["code"], "invalid_request", "{answer}");
@@ -79,11 +118,18 @@ async fn an_unknown_model_fails_the_turn_and_a_foreign_position_is_a_gap() -> Re
     client.ask("s", "What is Weir?").await?.read_all().await?;
     for foreign in ["0-1", "zzzz-99"] {
         let mut events = client.resume("s", foreign).await?;
-        assert!(events.next().await?.is_some_and(|it| it.is("gap")), "{foreign}");
+        assert!(
+            events.next().await?.is_some_and(|it| it.is("gap")),
+            "{foreign}"
+        );
     }
     for nonsense in ["what", "1-2-3", "-"] {
         let path = "/v1/sessions/s/events?userId=test_user";
-        let response = client.get(path).header("last-event-id", nonsense).send().await?;
+        let response = client
+            .get(path)
+            .header("last-event-id", nonsense)
+            .send()
+            .await?;
         assert_eq!(response.status(), 400, "{nonsense}");
     }
     Ok(())

@@ -6,3 +6,6 @@ pub mod model;
 pub mod nats;
 pub mod process;
 pub mod sse;
+
+/// How long a wait for a state may take before it is an error.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

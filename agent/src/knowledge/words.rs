@@ -1,0 +1,178 @@
+//! How text becomes search terms, the same way for passages and questions.
+//!
+//! Chinese is cut by dictionary, everything else at what is no letter or digit;
+//! then lower case, English stems, and no words that only hold a sentence
+//! together.
+
+use tantivy::tokenizer::{
+    Language, LowerCaser, Stemmer, StopWordFilter, TextAnalyzer, Token, TokenStream, Tokenizer,
+};
+use tantivy_jieba::JiebaTokenizer;
+
+use super::script::is_han;
+
+/// Words that say nothing about what a text is about.
+const STOPWORDS: &str = "\
+a about after all also am an and any are as at be because been before being but by can could did do
+does doing done else even ever for from get gets give go had has have having he hello her here hi him
+his how i if in into is it its just know let like make many may me might more most much must my need
+no nor not now of off on once only or other our out over own please same say shall she should show so
+some something such tell than thank thanks that the their them then there these they thing things this
+those through to too under until up us use used using very via want was way we were what when where
+whether which while who whom whose why will with would yes you your yours s t re ve ll d m don doesn
+的 了 是 在 有 和 与 或 及 吗 呢 吧 啊 呀 么 我 你 您 他 她 它 我们 你们 他们 它们 这 那 这个 那个 这些 那些
+这里 那里 什么 怎么 怎样 怎么样 如何 哪 哪些 哪个 哪里 哪种 谁 几 多少 为什么 为何 是否 可以 能 能够 会 要 想
+应该 需要 请 请问 请教 告诉 介绍 一下 一个 一些 一种 有没有 有哪些 是什么 什么样 就 都 也 还 又 再 很 更 最
+把 被 让 给 对 对于 关于 从 到 向 于 以 以及 等 等等 个 种 上 下 中 里 时 时候 后 前 不 没 没有 着 过 得 地 而
+但 但是 因为 所以 如果 则 那么 使用 用 进行 通过 之 其 并 并且 只 才 做 说 讲 去 来 么样 办 情况 东西 谢谢 你好";
+
+/// How finely Chinese is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grain {
+    /// Words, as people ask.
+    Words,
+    /// Words and each of their characters, so that a question's lone character
+    /// finds the words it is part of.
+    Characters,
+}
+
+/// The analyzer of questions, or of what they search.
+pub(crate) fn analyzer(grain: Grain) -> TextAnalyzer {
+    let stopwords = STOPWORDS.split_whitespace().map(str::to_owned);
+    let words = Words {
+        chinese: JiebaTokenizer::new(),
+        grain,
+    };
+    TextAnalyzer::builder(words)
+        .filter(LowerCaser)
+        .filter(StopWordFilter::remove(stopwords))
+        .filter(Stemmer::new(Language::English))
+        .build()
+}
+
+/// The terms of a text, in order, with repetitions.
+pub(crate) fn terms(analyzer: &mut TextAnalyzer, text: &str) -> Vec<String> {
+    let mut terms = Vec::new();
+    let mut stream = analyzer.token_stream(text);
+    while let Some(token) = stream.next() {
+        terms.push(token.text.clone());
+    }
+    terms
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Han,
+    Letter,
+    Between,
+}
+
+fn class(c: char) -> Class {
+    if is_han(c) {
+        Class::Han
+    } else if c.is_alphanumeric() {
+        Class::Letter
+    } else {
+        Class::Between
+    }
+}
+
+#[derive(Clone)]
+struct Words {
+    chinese: JiebaTokenizer,
+    grain: Grain,
+}
+
+impl Tokenizer for Words {
+    type TokenStream<'a> = Tokens;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Tokens {
+        let mut tokens = Tokens::default();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let kind = class(first);
+            let end = rest.find(|c| class(c) != kind).unwrap_or(rest.len());
+            let (run, more) = rest.split_at(end);
+            let from = text.len() - rest.len();
+            match kind {
+                Class::Between => {}
+                Class::Letter => tokens.add(run, from),
+                Class::Han => {
+                    let mut words = self.chinese.token_stream(run);
+                    while let Some(word) = words.next() {
+                        tokens.add(&word.text, from + word.offset_from);
+                    }
+                    if self.grain == Grain::Characters {
+                        tokens.add_characters(run, from);
+                    }
+                }
+            }
+            rest = more;
+        }
+        tokens
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tokens {
+    tokens: Vec<Token>,
+    /// How many were given out.
+    given: usize,
+}
+
+impl Tokens {
+    fn add(&mut self, text: &str, offset_from: usize) {
+        self.tokens.push(Token {
+            offset_from,
+            offset_to: offset_from + text.len(),
+            position: self.tokens.len(),
+            text: text.to_owned(),
+            position_length: 1,
+        });
+    }
+
+    fn add_characters(&mut self, run: &str, from: usize) {
+        for (at, c) in run.char_indices() {
+            self.add(&run[at..at + c.len_utf8()], from + at);
+        }
+    }
+}
+
+impl TokenStream for Tokens {
+    fn advance(&mut self) -> bool {
+        let more = self.given < self.tokens.len();
+        self.given += usize::from(more);
+        more
+    }
+
+    fn token(&self) -> &Token {
+        &self.tokens[self.given.saturating_sub(1)]
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        &mut self.tokens[self.given.saturating_sub(1)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_become_the_terms_of_the_texts_that_answer_them() {
+        let mut analyzer = analyzer(Grain::Words);
+        for (text, want) in [
+            ("How do streams resume?", "stream resum"),
+            ("A resumed stream", "resum stream"),
+            ("`Last-Event-ID`", "last event id"),
+            ("What is it?", ""),
+            ("有哪些?", ""),
+            ("Weir 是什么?", "weir"),
+            ("消息确认", "消息 确认"),
+            ("确认消息UTF-8", "确认 消息 utf 8"),
+            ("帕金森的治疗方案有哪些?", "帕金森 治疗 方案"),
+        ] {
+            assert_eq!(terms(&mut analyzer, text).join(" "), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! The turns that this agent knows: those that run and those that ended a
+//! short while ago, so that a caller that was cut gets the rest.
+//!
+//! Holds no text itself and starts nothing. Refuses a turn past its bound;
+//! forgets the oldest ended turns past theirs.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proto::{AskEvent, Session, TurnId};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::buffer::{Buffer, Writer};
+
+/// Names a turn: the session with its user, and the turn's id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) session: Session,
+    pub(crate) turn: TurnId,
+}
+
+/// What a registry may hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Turns that run at once.
+    pub(crate) running: usize,
+    /// Ended turns that are kept.
+    pub(crate) ended: usize,
+    /// Bytes that the ended turns hold together.
+    pub(crate) ended_bytes: usize,
+    /// How long a turn runs on without a reader, and how long an ended one is
+    /// kept.
+    pub(crate) grace: Duration,
+}
+
+/// Why a turn cannot be attached to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// As many turns run as may.
+    Full,
+    /// The agent is stopping and does not know the turn.
+    Draining,
+}
+
+/// The turns that this agent knows.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    limits: Limits,
+    turns: Mutex<Turns>,
+}
+
+#[derive(Debug, Default)]
+struct Turns {
+    known: HashMap<Key, Known>,
+    ended: VecDeque<Ended>,
+    ended_bytes: usize,
+    running: usize,
+    births: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    birth: u64,
+    events: watch::Receiver<Buffer>,
+    readers: watch::Sender<usize>,
+    stop: Stop,
+}
+
+#[derive(Debug)]
+struct Ended {
+    at: Instant,
+    bytes: usize,
+    birth: u64,
+    key: Key,
+}
+
+/// The two ways to stop a turn from outside.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop {
+    /// Somebody asked for its end: it ends as `cancelled`.
+    pub(crate) cancel: CancellationToken,
+    /// It runs anew elsewhere: it ends without a word.
+    pub(crate) forget: CancellationToken,
+}
+
+impl Registry {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            turns: Mutex::default(),
+        })
+    }
+
+    /// How long a turn runs on without a reader.
+    pub(crate) fn grace(&self) -> Duration {
+        self.limits.grace
+    }
+
+    /// A reader of the turn after `index`. With it comes a seat when the turn is
+    /// not known, or when the caller has more of it than is known here: then
+    /// the turn must be run anew by the caller.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        key: &Key,
+        index: u32,
+        draining: bool,
+    ) -> Result<(Reader, Option<Seat>), Refused> {
+        let mut turns = self.lock();
+        turns.sweep(&self.limits);
+        if let Some(known) = turns.known.get(key)
+            && index <= known.events.borrow().last()
+        {
+            return Ok((Reader::new(known, index), None));
+        }
+        if draining {
+            return Err(Refused::Draining);
+        }
+        if turns.running >= self.limits.running {
+            return Err(Refused::Full);
+        }
+        if let Some(old) = turns.known.remove(key) {
+            old.stop.forget.cancel();
+        }
+        let (writer, events) = Writer::new(index);
+        let (readers, presence) = watch::channel(0);
+        let stop = Stop::default();
+        turns.births += 1;
+        turns.running += 1;
+        let known = Known {
+            birth: turns.births,
+            events,
+            readers,
+            stop: stop.clone(),
+        };
+        let seat = Seat {
+            birth: known.birth,
+            writer,
+            stop,
+            readers: presence,
+            key: key.clone(),
+            registry: Arc::clone(self),
+        };
+        let reader = Reader::new(&known, index);
+        turns.known.insert(key.clone(), known);
+        Ok((reader, Some(seat)))
+    }
+
+    /// Tells a running turn to end as `cancelled`; whether it runs here.
+    pub(crate) fn cancel(&self, key: &Key) -> bool {
+        let turns = self.lock();
+        let Some(known) = turns.known.get(key) else {
+            return false;
+        };
+        let running = !known.events.borrow().ended();
+        if running {
+            known.stop.cancel.cancel();
+        }
+        running
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self, seat: &Seat) {
+        let mut turns = self.lock();
+        turns.running -= 1;
+        let mine = turns
+            .known
+            .get(&seat.key)
+            .is_some_and(|known| known.birth == seat.birth);
+        if !mine {
+            return;
+        }
+        if !seat.writer.ended() {
+            turns.known.remove(&seat.key);
+            return;
+        }
+        let bytes = seat.writer.bytes();
+        turns.ended_bytes += bytes;
+        turns.ended.push_back(Ended {
+            at: Instant::now(),
+            bytes,
+            birth: seat.birth,
+            key: seat.key.clone(),
+        });
+        turns.sweep(&self.limits);
+    }
+}
+
+impl Turns {
+    /// Forgets ended turns that are too old or too many.
+    fn sweep(&mut self, limits: &Limits) {
+        while let Some(oldest) = self.ended.front() {
+            let keep = oldest.at.elapsed() < limits.grace
+                && self.ended.len() <= limits.ended
+                && self.ended_bytes <= limits.ended_bytes;
+            if keep {
+                return;
+            }
+            let Some(gone) = self.ended.pop_front() else {
+                return;
+            };
+            self.ended_bytes -= gone.bytes;
+            if self
+                .known
+                .get(&gone.key)
+                .is_some_and(|known| known.birth == gone.birth)
+            {
+                self.known.remove(&gone.key);
+            }
+        }
+    }
+}
+
+/// The right to run a turn. Dropped without an end (abandoned, superseded,
+/// aborted or panicked), the turn is unknown again.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) writer: Writer,
+    pub(crate) stop: Stop,
+    readers: watch::Receiver<usize>,
+    birth: u64,
+    key: Key,
+    registry: Arc<Registry>,
+}
+
+impl Seat {
+    /// Ready once nobody has read the turn for the grace.
+    pub(crate) async fn abandoned(&self) {
+        let mut readers = self.readers.clone();
+        let grace = self.registry.grace();
+        loop {
+            if readers.wait_for(|count| *count == 0).await.is_err() {
+                return;
+            }
+            let back = readers.wait_for(|count| *count > 0);
+            if tokio::time::timeout(grace, back).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.registry.left(self);
+    }
+}
+
+/// The turn stopped without an end: ask again to run it anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+/// One caller's place in a turn.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    events: watch::Receiver<Buffer>,
+    index: u32,
+    readers: watch::Sender<usize>,
+}
+
+impl Reader {
+    fn new(known: &Known, index: u32) -> Self {
+        let readers = known.readers.clone();
+        readers.send_modify(|count| *count += 1);
+        Self {
+            events: known.events.clone(),
+            index,
+            readers,
+        }
+    }
+
+    /// The next event; `None` after the terminal one.
+    pub(crate) async fn next(&mut self) -> Option<Result<AskEvent, Lost>> {
+        loop {
+            let (event, ended) = self.look();
+            if let Some(event) = event {
+                self.index = event.index;
+                return Some(Ok(event));
+            }
+            if ended {
+                return None;
+            }
+            if self.events.changed().await.is_err() {
+                return Some(Err(Lost));
+            }
+        }
+    }
+
+    fn look(&mut self) -> (Option<AskEvent>, bool) {
+        let buffer = self.events.borrow_and_update();
+        (buffer.after(self.index), buffer.ended())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.readers.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::ask_event::Kind;
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn registry(running: usize, ended: usize) -> Arc<Registry> {
+        Registry::new(Limits {
+            running,
+            ended,
+            ended_bytes: 1024,
+            grace: GRACE,
+        })
+    }
+
+    fn key(session: &str) -> Key {
+        Key {
+            session: Session::parse("ann", session).unwrap(),
+            turn: TurnId::from_key(&"ann".parse().unwrap(), session),
+        }
+    }
+
+    fn start(registry: &Arc<Registry>, key: &Key) -> (Reader, Seat) {
+        let (reader, seat) = registry.attach(key, 0, false).unwrap();
+        (reader, seat.expect("the turn was not known"))
+    }
+
+    fn end(seat: Seat) {
+        seat.writer.end(Kind::Cancelled(proto::Cancelled {}));
+        drop(seat);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_abandoned_only_after_the_grace_without_any_reader() {
+        let registry = registry(8, 8);
+        let (first, seat) = start(&registry, &key("s"));
+        let (second, none) = registry.attach(&key("s"), 0, false).unwrap();
+        assert!(none.is_none());
+        drop(first);
+        let waited = tokio::time::timeout(GRACE * 3, seat.abandoned()).await;
+        assert!(waited.is_err(), "one reader is still there");
+        drop(second);
+        let began = Instant::now();
+        seat.abandoned().await;
+        assert_eq!(began.elapsed(), GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ended_turn_is_kept_for_the_grace_and_then_forgotten() {
+        let registry = registry(8, 8);
+        let (_, seat) = start(&registry, &key("s"));
+        end(seat);
+        let (mut late, none) = registry.attach(&key("s"), 0, false).unwrap();
+        assert!(none.is_none());
+        assert!(late.next().await.is_some());
+        assert!(late.next().await.is_none());
+        tokio::time::advance(GRACE).await;
+        let (_, seat) = registry.attach(&key("s"), 0, false).unwrap();
+        assert!(seat.is_some(), "it is not known any more");
+    }
+
+    #[tokio::test]
+    async fn running_and_ended_turns_are_bounded() {
+        let registry = registry(2, 1);
+        let (_, one) = start(&registry, &key("1"));
+        let (_, two) = start(&registry, &key("2"));
+        let refused = registry.attach(&key("3"), 0, false).unwrap_err();
+        assert_eq!(refused, Refused::Full);
+        end(one);
+        end(two);
+        let (_, seat) = registry.attach(&key("1"), 0, false).unwrap();
+        assert!(seat.is_some(), "the older of two ended turns was forgotten");
+        let (_, seat) = registry.attach(&key("2"), 0, false).unwrap();
+        assert!(seat.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_stops_without_an_end_is_lost_to_its_readers_and_unknown() {
+        let registry = registry(8, 8);
+        let (mut reader, seat) = start(&registry, &key("s"));
+        drop(seat);
+        assert_eq!(reader.next().await, Some(Err(Lost)));
+        let (_, seat) = registry.attach(&key("s"), 0, false).unwrap();
+        assert!(seat.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_caller_with_more_than_is_known_here_starts_the_turn_anew() {
+        let registry = registry(8, 8);
+        let (_reader, old) = start(&registry, &key("s"));
+        let (mut reader, new) = registry.attach(&key("s"), 7, false).unwrap();
+        let new = new.expect("a seat");
+        assert!(old.stop.forget.is_cancelled());
+        drop(old);
+        let first = reader.next().await.unwrap().unwrap();
+        assert_eq!(first.index, 8);
+        assert_eq!(first.kind, Some(Kind::Rewind(proto::Rewind { to: 0 })));
+        let (_, none) = registry.attach(&key("s"), 8, false).unwrap();
+        assert!(none.is_none(), "the new run is the one that is known");
+        end(new);
+    }
+
+    #[tokio::test]
+    async fn a_draining_agent_takes_readers_but_no_turns() {
+        let registry = registry(8, 8);
+        let (_reader, _seat) = start(&registry, &key("s"));
+        assert!(registry.attach(&key("s"), 0, true).is_ok());
+        let refused = registry.attach(&key("t"), 0, true).unwrap_err();
+        assert_eq!(refused, Refused::Draining);
+    }
+}

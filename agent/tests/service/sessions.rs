@@ -1,0 +1,170 @@
+//! What a session remembers, and what happens when the store does not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use broker::{Bucket, Error, Expected, Key, Record, Records};
+use bytes::Bytes;
+use proto::AskRequest;
+use testkit::model::{Script, echo};
+
+use crate::world::{World, message, question, records};
+
+/// A store that refuses so many times before it does its work.
+#[derive(Debug)]
+struct Refusing {
+    inner: Arc<dyn Records>,
+    reads: AtomicUsize,
+    writes: AtomicUsize,
+    with: Error,
+}
+
+impl Refusing {
+    async fn new(reads: usize, writes: usize, with: Error) -> Arc<Self> {
+        Arc::new(Self {
+            inner: records().await,
+            reads: reads.into(),
+            writes: writes.into(),
+            with,
+        })
+    }
+
+    fn refuse(&self, left: &AtomicUsize) -> broker::Result<()> {
+        let one_less = |it: usize| it.checked_sub(1);
+        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Err(self.with.clone()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Records for Refusing {
+    async fn get(&self, bucket: Bucket, key: &Key) -> broker::Result<Option<Record>> {
+        self.refuse(&self.reads)?;
+        self.inner.get(bucket, key).await
+    }
+
+    async fn put(
+        &self,
+        bucket: Bucket,
+        key: &Key,
+        value: Bytes,
+        expected: Expected,
+    ) -> broker::Result<u64> {
+        self.refuse(&self.writes)?;
+        self.inner.put(bucket, key, value, expected).await
+    }
+
+    async fn delete(&self, bucket: Bucket, key: &Key) -> broker::Result<()> {
+        self.inner.delete(bucket, key).await
+    }
+
+    async fn list(&self, bucket: Bucket, prefix: &Key) -> broker::Result<Vec<Key>> {
+        self.inner.list(bucket, prefix).await
+    }
+}
+
+#[tokio::test]
+async fn the_second_question_of_a_session_knows_the_first() {
+    let world = World::new().await;
+    world.answer(question("one")).await;
+    let second = world.answer(question("two")).await;
+    assert_eq!(second.text(), echo("two", 2));
+    let told = &world.model.calls()[1].body["messages"];
+    let contents: Vec<_> = told.as_array().unwrap().iter().collect();
+    assert_eq!(contents[1]["content"], "one");
+    assert_eq!(contents[2]["content"], echo("one", 1));
+    assert_eq!(contents[2]["role"], "assistant");
+}
+
+#[tokio::test]
+async fn two_users_of_the_same_session_id_never_meet() {
+    let world = World::new().await;
+    world.answer(question("one")).await;
+    for id in ["bob", "a.b", "*", ">"] {
+        let mut other = question("two");
+        other.user_id = id.to_owned();
+        assert_eq!(world.answer(other).await.text(), echo("two", 1), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn earlier_messages_are_the_history_of_a_session_that_has_none() {
+    let world = World::new().await;
+    let with_history = |content: &str| AskRequest {
+        messages: vec![
+            message("user", "before"),
+            message("assistant", "yes?"),
+            message("user", content),
+        ],
+        ..question("")
+    };
+    let first = world.answer(with_history("one")).await;
+    assert_eq!(first.text(), echo("one", 2));
+    let second = world.answer(with_history("two")).await;
+    assert_eq!(second.text(), echo("two", 3), "before, one, two");
+}
+
+#[tokio::test]
+async fn instructions_come_from_the_request_or_else_from_the_configuration() {
+    let configured = |config: &mut agent::Config| config.system = Some("Be brief.".to_owned());
+    let world = World::with(configured, records().await).await;
+    world.answer(question("one")).await;
+    let mut asked = question("two");
+    asked.system = "Be loud.".to_owned();
+    world.answer(asked).await;
+    let system = |at: usize| world.model.calls()[at].body["messages"][0].clone();
+    assert_eq!(system(0)["content"], "Be brief.");
+    assert_eq!(system(1)["content"], "Be loud.");
+}
+
+#[tokio::test]
+async fn a_turn_that_is_run_again_is_remembered_once() {
+    let store = records().await;
+    let asked = question("one");
+    let first = World::with(|_| {}, Arc::clone(&store)).await;
+    first.answer(asked.clone()).await;
+    let restarted = World::with(|_| {}, store).await;
+    let again = restarted.answer(asked).await;
+    assert_eq!(again.text(), echo("one", 1), "it does not see itself");
+    let second = restarted.answer(question("two")).await;
+    assert_eq!(second.text(), echo("two", 2));
+}
+
+#[tokio::test]
+async fn a_conflict_and_a_short_outage_of_the_store_are_waited_out() {
+    for error in [Error::Conflict, Error::Unavailable("no leader".to_owned())] {
+        let store = Refusing::new(0, 2, error).await;
+        let world = World::with(|_| {}, store).await;
+        assert!(world.answer(question("one")).await.completed());
+        let second = world.answer(question("two")).await;
+        assert_eq!(second.text(), echo("two", 2));
+    }
+}
+
+#[tokio::test]
+async fn without_its_past_a_turn_fails_before_the_model_is_asked() {
+    let down = Error::Unavailable("down".to_owned());
+    let world = World::with(|_| {}, Refusing::new(1, 0, down).await).await;
+    let answer = world.answer(question("one")).await;
+    assert_eq!(answer.failure(), ("store_unavailable", true));
+    assert!(world.model.calls().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_stored_is_not_completed() {
+    let broken = Error::Corrupt("the disk".to_owned());
+    let world = World::with(|_| {}, Refusing::new(0, 1, broken).await).await;
+    let asked = question(
+        &Script {
+            tokens: Some(2),
+            ..Script::default()
+        }
+        .question(),
+    );
+    let answer = world.answer(asked).await;
+    assert_eq!(answer.text(), "t0 t1 ");
+    assert_eq!(answer.failure(), ("store_unavailable", true));
+}

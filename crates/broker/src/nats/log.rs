@@ -1,0 +1,169 @@
+//! Session logs on the stream `LOG`: the condition of an append is the last
+//! sequence of its subject, and readers hear what the stream republishes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::Message;
+use async_nats::header::NATS_SEQUENCE;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use prost::Message as _;
+use proto::{Entry, Session};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::declare::LOG;
+use super::live::Tail;
+use super::wire::{Trouble, Wire, code, right_after};
+use super::{guard::Guard, read};
+use crate::{
+    AppendError, Epoch, Error, Live, Log, MAX_ENTRY_BYTES, Result, Sequence, Stored, token,
+};
+
+/// The most entries of one read, and the bytes after which no more are added.
+const MOST: usize = 128;
+const MOST_BYTES: usize = (1 << 20) - MAX_ENTRY_BYTES;
+/// How long the next entry of a read is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The entries of all sessions.
+#[derive(Debug)]
+pub(super) struct Entries {
+    pub(super) wire: Wire,
+    pub(super) epoch: Arc<AtomicU64>,
+    /// Counts the times that live tails may have missed something.
+    pub(super) missed: watch::Receiver<u64>,
+    /// Keeps the declaration true for as long as the log is used.
+    pub(super) _guard: Guard,
+}
+
+#[async_trait]
+impl Log for Entries {
+    fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Relaxed))
+    }
+
+    async fn append(
+        &self,
+        session: &Session,
+        follows: Sequence,
+        entry: Bytes,
+    ) -> Result<Sequence, AppendError> {
+        let size = entry.len();
+        if size > MAX_ENTRY_BYTES {
+            return Err(AppendError::Failed(too_large(size)));
+        }
+        let condition = || right_after(follows.0);
+        match self
+            .wire
+            .publish(&token::log(session), condition, entry)
+            .await
+        {
+            Ok(stored) => Ok(Sequence(stored.seq)),
+            Err(Trouble::Silent(why)) => Err(AppendError::Unknown(why)),
+            Err(trouble) if trouble.is(code::WRONG_LAST_SEQUENCE) => Err(AppendError::Refused),
+            Err(trouble) => Err(AppendError::Failed(trouble.into())),
+        }
+    }
+
+    async fn last(&self, session: &Session) -> Result<Option<Stored>> {
+        let last = read::last(&self.wire, LOG, &token::log(session)).await?;
+        last.map(|it| stored(it.seq, &it.data)).transpose()
+    }
+
+    async fn read(&self, session: &Session, after: Sequence, most: usize) -> Result<Vec<Stored>> {
+        // One request and one inbox for the whole range: the stream answers
+        // with the messages themselves and an end mark.
+        let inbox = self.wire.client().new_inbox();
+        let mut answers = self.wire.subscribe(inbox.clone()).await?;
+        let most = most.clamp(1, MOST);
+        let question = json!({
+            "seq": after.0 + 1,
+            "next_by_subj": token::log(session),
+            "batch": most,
+            "max_bytes": MOST_BYTES,
+        });
+        let sent = self.wire.client().publish_with_reply(
+            format!("$JS.API.DIRECT.GET.{LOG}"),
+            inbox,
+            question.to_string().into(),
+        );
+        match timeout(PATIENCE, sent).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Error::Unavailable(error.to_string())),
+            Err(_) => return Err(Error::Unavailable("the connection is stuck".to_owned())),
+        }
+        let mut read = Vec::new();
+        loop {
+            match timeout(PATIENCE, answers.next()).await {
+                Ok(Some(answer)) if answer.status.is_none() => read.push(heard(&answer)?),
+                Ok(Some(answer)) => return end(&answer, read),
+                // What has come so far is the beginning of the range.
+                Ok(None) | Err(_) if !read.is_empty() => return Ok(read),
+                Ok(None) | Err(_) => {
+                    return Err(Error::Unavailable("a read was not answered".to_owned()));
+                }
+            }
+        }
+    }
+
+    async fn live(&self, session: &Session) -> Result<Live> {
+        let subscriber = self.wire.subscribe(token::live(session)).await?;
+        Ok(Tail::new(subscriber, self.missed.clone()).boxed())
+    }
+
+    async fn purge(&self, session: &Session, before: Sequence) -> Result<u64> {
+        if before <= Sequence(1) {
+            return Ok(0);
+        }
+        read::purge(&self.wire, LOG, &token::log(session), Some(before.0)).await
+    }
+}
+
+fn too_large(size: usize) -> Error {
+    Error::TooLarge {
+        what: "entry",
+        size,
+        limit: MAX_ENTRY_BYTES,
+    }
+}
+
+/// What a status message says about the read that it ends.
+fn end(answer: &Message, read: Vec<Stored>) -> Result<Vec<Stored>> {
+    let status = answer.status.map_or(0, |it| it.as_u16());
+    match status {
+        204 | 404 => Ok(read),
+        503 => Err(Error::Unavailable("nobody answers reads".to_owned())),
+        other => {
+            let says = answer.description.as_deref().unwrap_or_default();
+            Err(Error::Unavailable(format!(
+                "a read was refused: {other} {says}"
+            )))
+        }
+    }
+}
+
+/// A message that the stream republished or read out.
+pub(super) fn heard(message: &Message) -> Result<Stored> {
+    let headers = message.headers.as_ref();
+    let sequence = headers.and_then(|it| it.get(NATS_SEQUENCE)?.as_str().parse().ok());
+    match sequence {
+        Some(sequence) => stored(sequence, &message.payload),
+        None => Err(Error::Corrupt(
+            "a log message without its sequence".to_owned(),
+        )),
+    }
+}
+
+fn stored(sequence: u64, payload: &Bytes) -> Result<Stored> {
+    let entry = Entry::decode(payload.clone())
+        .map_err(|error| Error::Corrupt(format!("entry {sequence} of the log: {error}")))?;
+    Ok(Stored {
+        sequence: Sequence(sequence),
+        entry,
+    })
+}

@@ -1,0 +1,105 @@
+//! Single messages by subject, from the stream's leader: what is read here is
+//! certain. Never a direct get, which any replica may answer.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::wire::{ASK, Trouble, Wire, code};
+use crate::{Error, Result};
+
+/// How long an erasure is tried while the stream has no leader.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A stored message.
+#[derive(Debug, Deserialize)]
+pub(super) struct Message {
+    pub(super) seq: u64,
+    #[serde(default, deserialize_with = "decoded")]
+    pub(super) data: Bytes,
+    #[serde(default, deserialize_with = "decoded")]
+    hdrs: Bytes,
+}
+
+impl Message {
+    /// Whether it only marks that a key was removed.
+    pub(super) fn is_marker(&self) -> bool {
+        let headers = String::from_utf8_lossy(&self.hdrs);
+        headers.contains("KV-Operation: DEL") || headers.contains("KV-Operation: PURGE")
+    }
+}
+
+fn decoded<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+    STANDARD
+        .decode(text.as_bytes())
+        .map(Bytes::from)
+        .map_err(serde::de::Error::custom)
+}
+
+/// The last message of a subject.
+pub(super) async fn last(wire: &Wire, stream: &str, subject: &str) -> Result<Option<Message>> {
+    message(wire, stream, &json!({"last_by_subj": subject})).await
+}
+
+/// The first message of a subject at or after a place.
+pub(super) async fn next(
+    wire: &Wire,
+    stream: &str,
+    subject: &str,
+    from: u64,
+) -> Result<Option<Message>> {
+    message(
+        wire,
+        stream,
+        &json!({"seq": from.max(1), "next_by_subj": subject}),
+    )
+    .await
+}
+
+async fn message(wire: &Wire, stream: &str, question: &Value) -> Result<Option<Message>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        message: Message,
+    }
+    let call = format!("STREAM.MSG.GET.{stream}");
+    match wire.api::<Answer>(&call, question, ASK).await {
+        Ok(answer) => Ok(Some(answer.message)),
+        Err(trouble) if trouble.is(code::NO_MESSAGE) => Ok(None),
+        Err(trouble) => Err(trouble.into()),
+    }
+}
+
+/// Erases a subject's messages, or those before a place; returns how many.
+/// Doing it twice does no harm, so it is tried until it is answered.
+pub(super) async fn purge(
+    wire: &Wire,
+    stream: &str,
+    subject: &str,
+    before: Option<u64>,
+) -> Result<u64> {
+    #[derive(Deserialize)]
+    struct Purged {
+        purged: u64,
+    }
+    let call = format!("STREAM.PURGE.{stream}");
+    let mut question = json!({"filter": subject});
+    if let Some(before) = before {
+        question["seq"] = json!(before);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match wire.api::<Purged>(&call, &question, ASK).await {
+            Ok(answer) => return Ok(answer.purged),
+            Err(Trouble::Silent(_)) if Instant::now() < deadline => {
+                sleep(Duration::from_millis(50)).await;
+            }
+            Err(trouble) => return Err(Error::from(trouble)),
+        }
+    }
+}

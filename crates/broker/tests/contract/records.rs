@@ -1,0 +1,157 @@
+//! Small values with compare-and-set.
+
+use broker::{Bucket, Error, Expected, Key, MAX_RECORD_BYTES};
+use bytes::Bytes;
+use futures::future::join_all;
+
+use crate::world::{World, soon};
+
+fn key(world: &World, id: &str) -> Key {
+    Key::session(&world.session(id))
+}
+
+fn value(text: &str) -> Bytes {
+    Bytes::from(text.to_owned())
+}
+
+pub(crate) async fn a_value_is_read_back_with_its_revision(world: &World) {
+    let (records, key) = (&world.broker.records, key(world, "a"));
+    let mut before = 0;
+    for text in ["one", "two", ""] {
+        let revision = records
+            .put(Bucket::Sessions, &key, value(text), Expected::Any)
+            .await
+            .unwrap();
+        assert!(revision > before);
+        before = revision;
+        let record = records.get(Bucket::Sessions, &key).await.unwrap().unwrap();
+        assert_eq!(record.value, value(text));
+        assert_eq!(record.revision, revision);
+    }
+}
+
+pub(crate) async fn what_is_not_there_is_none(world: &World) {
+    let (records, key) = (&world.broker.records, key(world, "nothing"));
+    for bucket in Bucket::ALL {
+        assert_eq!(records.get(bucket, &key).await, Ok(None));
+        assert_eq!(records.list(bucket, &key).await, Ok(vec![]));
+        assert_eq!(records.delete(bucket, &key).await, Ok(()));
+    }
+}
+
+pub(crate) async fn a_change_must_expect_the_revision_it_saw(world: &World) {
+    let (records, key) = (&world.broker.records, key(world, "a"));
+    let put = async |text: &str, expected| {
+        records
+            .put(Bucket::Reviews, &key, value(text), expected)
+            .await
+    };
+    assert_eq!(put("no", Expected::Revision(1)).await, Err(Error::Conflict));
+    let first = put("first", Expected::Absent).await.unwrap();
+    assert_eq!(put("no", Expected::Absent).await, Err(Error::Conflict));
+    let second = put("second", Expected::Revision(first)).await.unwrap();
+    for stale in [first, second + 1] {
+        let refused = put("no", Expected::Revision(stale)).await;
+        assert_eq!(refused, Err(Error::Conflict), "at {stale}");
+    }
+    let record = records.get(Bucket::Reviews, &key).await.unwrap().unwrap();
+    assert_eq!(record.value, value("second"));
+    assert_eq!(record.revision, second);
+}
+
+pub(crate) async fn only_one_of_many_creates_a_record(world: &World) {
+    let (records, key) = (&world.broker.records, key(world, "a"));
+    let creations =
+        (0..16).map(|_| records.put(Bucket::Keys, &key, value("mine"), Expected::Absent));
+    let created = soon(join_all(creations)).await;
+    let winners = created.iter().filter(|it| it.is_ok()).count();
+    assert_eq!(winners, 1, "{created:?}");
+    for refused in created.into_iter().filter_map(Result::err) {
+        assert_eq!(refused, Error::Conflict);
+    }
+}
+
+pub(crate) async fn a_deleted_record_is_gone_and_its_revision_is_not_reused(world: &World) {
+    let (records, key) = (&world.broker.records, key(world, "a"));
+    let put = async |expected| {
+        records
+            .put(Bucket::Memory, &key, value("v"), expected)
+            .await
+    };
+    let first = put(Expected::Absent).await.unwrap();
+    records.delete(Bucket::Memory, &key).await.unwrap();
+    assert_eq!(records.get(Bucket::Memory, &key).await, Ok(None));
+    assert_eq!(records.list(Bucket::Memory, &key).await, Ok(vec![]));
+    assert_eq!(put(Expected::Revision(first)).await, Err(Error::Conflict));
+    let second = put(Expected::Absent).await.unwrap();
+    assert!(second > first);
+    records.delete(Bucket::Memory, &key).await.unwrap();
+    assert!(put(Expected::Any).await.unwrap() > second);
+}
+
+pub(crate) async fn keys_are_listed_below_a_prefix_in_order(world: &World) {
+    let records = &world.broker.records;
+    let (a, similar) = (key(world, "a"), key(world, "a-b"));
+    let dotted = key(world, "a.b");
+    let mut below: Vec<Key> = ["x", "*", ">", "a.b", "中文", "X", "10", "9"]
+        .map(|it| a.child(it))
+        .to_vec();
+    below.push(a.child("x").child("deeper"));
+    for key in below.iter().chain([&a, &similar, &dotted]) {
+        records
+            .put(Bucket::Ledgers, key, value("v"), Expected::Absent)
+            .await
+            .unwrap();
+    }
+    below.push(a.clone());
+    below.sort();
+    assert_eq!(records.list(Bucket::Ledgers, &a).await, Ok(below.clone()));
+    let user = Key::user(&world.session("a").user);
+    below.extend([similar, dotted]);
+    below.sort();
+    assert_eq!(records.list(Bucket::Ledgers, &user).await, Ok(below));
+    let child = a.child("x");
+    let expected = vec![child.clone(), child.child("deeper")];
+    assert_eq!(records.list(Bucket::Ledgers, &child).await, Ok(expected));
+}
+
+pub(crate) async fn buckets_and_users_never_meet(world: &World) {
+    let records = &world.broker.records;
+    let (mine, theirs) = (
+        Key::session(&world.session("a")),
+        Key::session(&world.of("x", "a")),
+    );
+    for bucket in Bucket::ALL {
+        records
+            .put(bucket, &mine, value(bucket.name()), Expected::Absent)
+            .await
+            .unwrap();
+    }
+    for bucket in Bucket::ALL {
+        let record = records.get(bucket, &mine).await.unwrap().unwrap();
+        assert_eq!(record.value, value(bucket.name()));
+        assert_eq!(records.get(bucket, &theirs).await, Ok(None));
+        assert_eq!(records.list(bucket, &mine).await, Ok(vec![mine.clone()]));
+    }
+}
+
+pub(crate) async fn a_record_past_its_limit_is_too_large(world: &World) {
+    let (records, key) = (&world.broker.records, key(world, "a"));
+    let large = Bytes::from(vec![7; MAX_RECORD_BYTES + 1]);
+    let refused = records
+        .put(Bucket::Transcripts, &key, large.clone(), Expected::Any)
+        .await;
+    let too_large = Error::TooLarge {
+        what: "record",
+        size: MAX_RECORD_BYTES + 1,
+        limit: MAX_RECORD_BYTES,
+    };
+    assert_eq!(refused, Err(too_large));
+    let largest = large.slice(1..);
+    records
+        .put(Bucket::Transcripts, &key, largest.clone(), Expected::Any)
+        .await
+        .unwrap();
+    let record = records.get(Bucket::Transcripts, &key).await.unwrap();
+    assert_eq!(record.unwrap().value, largest);
+}

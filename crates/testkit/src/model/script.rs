@@ -1,0 +1,213 @@
+//! What a caller can tell the fake model to do, as the JSON text of its last
+//! user message. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use super::request::Request;
+use super::speech::{Speech, Words};
+
+/// One scripted answer: first `reasoning`, then the text, then `tool_calls`.
+/// Each delta counts as one token, from 0, for the fields named `…_after`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Script {
+    /// How many text tokens; token i is `t<i> `. With `text`, its words are
+    /// repeated until there are this many.
+    pub tokens: Option<usize>,
+    /// Each text token is its time of emission in µs since the Unix epoch, and
+    /// a space.
+    pub stamp: bool,
+    /// The text, said word by word, and character by character beyond ASCII.
+    pub text: Option<String>,
+    /// Said before the text, as `reasoning_content`.
+    pub reasoning: Option<String>,
+    /// Milliseconds from one token to the next, on a schedule that does not
+    /// drift; 0 is as fast as the reader reads.
+    pub every_ms: u64,
+    /// Milliseconds before the head of the answer.
+    pub delay_ms: u64,
+    /// The connection breaks after this many tokens.
+    pub cut_after: Option<usize>,
+    /// With `cut_after`: this many bytes of the next token's text still come,
+    /// so that 1 or 2 cut inside a Chinese character.
+    pub cut_bytes: Option<usize>,
+    /// Silence, for ever, after this many tokens.
+    pub stall_after: Option<usize>,
+    /// Silence after this many tokens, until `FakeModel::release`.
+    pub hold_after: Option<usize>,
+    /// An error object in the stream after this many tokens, then its end.
+    pub error_after: Option<usize>,
+    /// The stream ends after the last token, without finish reason or `[DONE]`.
+    pub no_finish: bool,
+    /// The finish reason, in place of `stop` or `tool_calls`.
+    pub finish: Option<String>,
+    /// Comment lines without end in place of the end, `every_ms` (at least
+    /// 1 ms) apart.
+    pub comments: bool,
+    /// The first token is one of this many bytes `x`.
+    pub big_line: Option<usize>,
+    /// Asked for once: a call whose last message is a tool's result gets the
+    /// text only.
+    pub tool_calls: Vec<ToolCall>,
+    /// Answer with this HTTP status and no completion.
+    pub status: Option<u16>,
+    /// With `status`: only the first so many calls with this question.
+    pub times: Option<usize>,
+    /// With `status`: the `retry-after` header, in seconds.
+    pub retry_after: Option<u64>,
+    /// With `status`: what the body is.
+    pub body: BodyKind,
+}
+
+/// A tool that the model asks for, its arguments in fragments of a few bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// The call's id.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments, as JSON text; sent as they are, so that they may be wrong.
+    pub arguments: String,
+}
+
+/// The body of an error answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyKind {
+    /// OpenAI's error object.
+    #[default]
+    Json,
+    /// A page, as a proxy in between would answer.
+    Html,
+}
+
+/// Bytes of arguments in one fragment of a tool call.
+const FRAGMENT: usize = 5;
+
+impl Script {
+    /// The question that makes the model do this.
+    pub fn question(&self) -> String {
+        serde_json::to_string(self).expect("a struct of plain fields always serializes")
+    }
+
+    /// Reads a question: a JSON object is a script, everything else is none.
+    pub(super) fn parse(question: &str) -> Result<Option<Self>, String> {
+        if !question.trim_start().starts_with('{') {
+            return Ok(None);
+        }
+        let script: Self = serde_json::from_str(question).map_err(|it| it.to_string())?;
+        if script.cut_bytes.is_some() && script.cut_after.is_none() {
+            return Err("cut_bytes is nothing without cut_after".to_owned());
+        }
+        Ok(Some(script))
+    }
+
+    /// What is said to this request.
+    pub(super) fn speech(&self, request: &Request) -> Speech {
+        let mut speech = Speech::default();
+        if let Some(bytes) = self.big_line {
+            speech.first.push(content("content", &"x".repeat(bytes)));
+        }
+        for word in words(self.reasoning.as_deref().unwrap_or_default()) {
+            speech.first.push(content("reasoning_content", &word));
+        }
+        speech.words = self.words();
+        if !request.after_tools() {
+            let tools = self.tool_calls.iter().enumerate();
+            speech.last = tools.flat_map(|(at, tool)| fragments(at, tool)).collect();
+        }
+        let usual = if speech.last.is_empty() {
+            "stop"
+        } else {
+            "tool_calls"
+        };
+        self.finish
+            .as_deref()
+            .unwrap_or(usual)
+            .clone_into(&mut speech.finish);
+        speech
+    }
+
+    fn words(&self) -> Words {
+        match (&self.text, self.tokens) {
+            (_, tokens) if self.stamp => Words::Stamps(tokens.unwrap_or(1)),
+            (None, tokens) => Words::Numbered(tokens.unwrap_or(0)),
+            (Some(text), tokens) => {
+                let said: Vec<_> = words(text)
+                    .iter()
+                    .map(|it| content("content", it))
+                    .collect();
+                let count = tokens.unwrap_or(said.len());
+                Words::Said(said, count)
+            }
+        }
+    }
+}
+
+/// The pieces a text is said in; joined, they are the text.
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split_inclusive(|it: char| it.is_whitespace() || !it.is_ascii())
+        .flat_map(|piece| {
+            // A word that runs into a character beyond ASCII stays apart from it.
+            let last = piece.char_indices().next_back();
+            let cut = last
+                .filter(|(_, it)| !it.is_ascii())
+                .map_or(0, |(at, _)| at);
+            [&piece[..cut], &piece[cut..]]
+        })
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A delta with one string field.
+pub(super) fn content(field: &str, text: &str) -> String {
+    serde_json::json!({ field: text }).to_string()
+}
+
+/// The deltas of one tool call: its id and name, then its arguments in pieces.
+fn fragments(index: usize, tool: &ToolCall) -> Vec<String> {
+    let head = serde_json::json!({ "tool_calls": [{
+        "index": index, "id": tool.id, "type": "function",
+        "function": { "name": tool.name, "arguments": "" },
+    }] });
+    let characters: Vec<char> = tool.arguments.chars().collect();
+    let pieces = characters.chunks(FRAGMENT).map(|piece| {
+        let arguments: String = piece.iter().collect();
+        serde_json::json!({ "tool_calls": [{
+            "index": index, "function": { "arguments": arguments },
+        }] })
+    });
+    std::iter::once(head)
+        .chain(pieces)
+        .map(|it| it.to_string())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_text_make_the_text_and_part_beyond_ascii() {
+        let text = "Weir 是什么?\n  two";
+        assert_eq!(words(text).concat(), text);
+        assert_eq!(words("a是b c"), ["a", "是", "b ", "c"]);
+    }
+
+    #[test]
+    fn a_script_with_a_typo_is_refused_and_a_question_is_none() {
+        assert!(
+            Script::parse(r#"{"token": 3}"#)
+                .unwrap_err()
+                .contains("token")
+        );
+        assert_eq!(Script::parse("What is {this}?"), Ok(None));
+        let script = Script {
+            tokens: Some(3),
+            ..Script::default()
+        };
+        assert_eq!(Script::parse(&script.question()), Ok(Some(script)));
+    }
+}

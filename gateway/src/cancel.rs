@@ -1,0 +1,343 @@
+//! Stopping a turn: an entry in the session's own log, conditional like every
+//! other. Ends no turn; that is the workers' part.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use broker::{Outcome, Stored};
+use http::StatusCode;
+use proto::{CancelRequested, Ending, Entry, Event, Session, SessionState, Status, TurnId, event};
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::ending_name;
+use crate::edge::{Edge, Shared};
+use crate::extract::{self, InSession};
+use crate::problem::{Code, Refusal};
+use crate::turn::{self, turn_of};
+
+/// How often another writer may be first before we give up.
+const TRIES: usize = 32;
+
+/// What a request to cancel comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Ask for it in the log.
+    Append(TurnId),
+    /// Somebody has asked for it already.
+    AlreadyAsked(TurnId),
+    /// Too late.
+    Ended(TurnId, Ending),
+    /// Neither running, waiting nor the last to end.
+    Unknown,
+}
+
+/// Judges a request by the session's last state and its unfinished jobs, read
+/// in this order. Without a turn, the one that runs or will run next is meant.
+pub(crate) fn decide(
+    state: Option<&SessionState>,
+    pending: &[TurnId],
+    asked: Option<TurnId>,
+) -> Decision {
+    let current = state.and_then(|it| Some((it, turn_of(it)?)));
+    let ended = current.filter(|it| it.0.status() != Status::Running);
+    let running = current.filter(|it| it.0.status() == Status::Running);
+    let waiting = |it: &&TurnId| ended.is_none_or(|(_, ended)| ended != **it);
+    let target = asked
+        .or(running.map(|it| it.1))
+        .or_else(|| pending.iter().find(waiting).copied())
+        .or(ended.map(|it| it.1));
+    let Some(target) = target else {
+        return Decision::Unknown;
+    };
+    if let Some((state, _)) = ended.filter(|it| it.1 == target) {
+        return Decision::Ended(target, state.ending());
+    }
+    let runs = running.is_some_and(|it| it.1 == target);
+    if !runs && !pending.contains(&target) {
+        return Decision::Unknown;
+    }
+    let text = target.to_string();
+    if state.is_some_and(|it| it.cancels.contains(&text)) {
+        return Decision::AlreadyAsked(target);
+    }
+    Decision::Append(target)
+}
+
+/// The entry that only adds a turn to the cancels. Those of turns that neither
+/// run nor wait any more are dropped, so that the list is never longer than
+/// the queue is deep.
+pub(crate) fn entry(last: Option<&Stored>, pending: &[TurnId], turn: TurnId) -> Entry {
+    let mut state = last
+        .and_then(|it| it.entry.state.clone())
+        .unwrap_or_default();
+    if let (Some(last), Some(current)) = (last, turn_of(&state)) {
+        state.began = turn::began(Some(last), current).map_or(state.began, |it| it.0);
+    }
+    if state.status() == Status::Unspecified {
+        state.set_status(Status::Idle);
+    }
+    let running = turn_of(&state).filter(|_| state.status() == Status::Running);
+    state.cancels.retain(|it| {
+        it.parse()
+            .is_ok_and(|it| pending.contains(&it) || running == Some(it))
+    });
+    let asked = turn.to_string();
+    if !state.cancels.contains(&asked) {
+        state.cancels.push(asked.clone());
+    }
+    Entry {
+        version: proto::FORMAT,
+        follows: last.map_or(0, |it| it.sequence.0),
+        turn_id: asked,
+        attempt: 0,
+        events: vec![Event::from(event::Kind::CancelRequested(
+            CancelRequested {},
+        ))],
+        state: Some(state),
+    }
+}
+
+/// Asks to stop a turn, until the log has taken it or it is of no use.
+pub(crate) async fn request(
+    edge: &Edge,
+    session: &Session,
+    asked: Option<TurnId>,
+) -> Result<Decision, Refusal> {
+    let log = edge.broker.log.as_ref();
+    for _ in 0..TRIES {
+        // A job that waits after the log was read has not started, as long as
+        // the append finds the log unchanged.
+        let last = log.last(session).await?;
+        let pending = edge.broker.queue.pending(session).await?;
+        let pending: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
+        let state = last.as_ref().and_then(|it| it.entry.state.as_ref());
+        match (decide(state, &pending, asked), asked) {
+            (Decision::Append(turn), _) => {
+                let entry = entry(last.as_ref(), &pending, turn);
+                match broker::append(log, session, &entry).await? {
+                    Outcome::Stored(_) => return Ok(Decision::Append(turn)),
+                    Outcome::Refused => {}
+                }
+            }
+            (Decision::Unknown, Some(turn)) => match turn::find(log, session, turn).await? {
+                Some(turn::Found { ending: None, .. }) => {}
+                Some(turn::Found {
+                    ending: Some(ending),
+                    ..
+                }) => return Ok(Decision::Ended(turn, ending)),
+                None => return Ok(Decision::Unknown),
+            },
+            (
+                decided @ (Decision::AlreadyAsked(_) | Decision::Ended(..) | Decision::Unknown),
+                _,
+            ) => {
+                return Ok(decided);
+            }
+        }
+    }
+    Err(Refusal::new(
+        Code::Unavailable,
+        "the session's log goes on too fast; try again",
+    ))
+}
+
+/// A request to stop.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Body {
+    user_id: String,
+    turn_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    turn_id: String,
+    status: &'static str,
+}
+
+/// `POST /v1/sessions/{session}/cancel`
+pub(crate) async fn cancel(
+    State(edge): Shared,
+    InSession(id): InSession,
+    extract::Json(body): extract::Json<Body>,
+) -> Result<impl IntoResponse, Refusal> {
+    let user = body
+        .user_id
+        .parse()
+        .map_err(|why| Refusal::field("userId", why))?;
+    let session = Session { user, id };
+    let asked = match body.turn_id.as_deref().map(str::parse).transpose() {
+        Ok(asked) => asked,
+        Err(why) => return Err(Refusal::field("turnId", why)),
+    };
+    let decision = edge.within(request(&edge, &session, asked)).await?;
+    answer(decision, asked)
+}
+
+fn answer(decision: Decision, asked: Option<TurnId>) -> Result<(StatusCode, Json<Asked>), Refusal> {
+    match decision {
+        Decision::Append(turn) | Decision::AlreadyAsked(turn) => {
+            let asked = Asked {
+                turn_id: turn.to_string(),
+                status: "cancelling",
+            };
+            Ok((StatusCode::ACCEPTED, Json(asked)))
+        }
+        Decision::Ended(turn, ending) => {
+            let status = ending_name(ending);
+            let detail = format!("the turn has ended as {status}");
+            Err(Refusal::new(Code::TurnEnded, detail)
+                .about(turn)
+                .ended(status))
+        }
+        Decision::Unknown => {
+            let refusal = Refusal::new(Code::UnknownTurn, "the session has no such turn");
+            Err(asked.map_or(refusal.clone(), |it| refusal.about(it)))
+        }
+    }
+}
+
+/// Stops a turn some time after its reader has gone, unless it has ended by
+/// then. A reader that comes back meanwhile does not change that.
+#[derive(Debug)]
+pub(crate) struct OnDisconnect {
+    edge: Arc<Edge>,
+    session: Session,
+    turn: TurnId,
+    armed: bool,
+}
+
+impl OnDisconnect {
+    pub(crate) fn new(edge: &Arc<Edge>, session: &Session, turn: TurnId) -> Self {
+        Self {
+            edge: Arc::clone(edge),
+            session: session.clone(),
+            turn,
+            armed: true,
+        }
+    }
+
+    /// The reader got all there is, or it is we who leave.
+    pub(crate) fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for OnDisconnect {
+    fn drop(&mut self) {
+        if !self.armed || self.edge.life.is_draining() {
+            return;
+        }
+        let (edge, session, turn) = (Arc::clone(&self.edge), self.session.clone(), self.turn);
+        self.edge.life.spawn(async move {
+            tokio::time::sleep(edge.config.disconnect_grace).await;
+            if let Err(refusal) = request(&edge, &session, Some(turn)).await {
+                tracing::warn!(?session, %turn, ?refusal, "a turn without a reader goes on");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::Sequence;
+
+    fn turn(n: u8) -> TurnId {
+        format!("00000000-0000-7000-8000-0000000000{n:02}")
+            .parse()
+            .unwrap()
+    }
+
+    fn state(status: Status, n: u8, ending: Ending, cancels: &[u8]) -> SessionState {
+        SessionState {
+            status: status.into(),
+            turn_id: turn(n).to_string(),
+            ending: ending.into(),
+            cancels: cancels.iter().map(|it| turn(*it).to_string()).collect(),
+            ..SessionState::default()
+        }
+    }
+
+    #[test]
+    fn a_cancel_is_decided_by_the_last_state_and_the_unfinished_jobs() {
+        use Decision::{AlreadyAsked, Append, Ended, Unknown};
+        let none = Ending::Unspecified;
+        let running = |cancels| state(Status::Running, 1, none, cancels);
+        let done = state(Status::Idle, 1, Ending::Completed, &[]);
+        let waits = state(Status::Interrupted, 1, Ending::Interrupted, &[]);
+        let cases = [
+            (None, vec![], None, Unknown),
+            (None, vec![], Some(1), Unknown),
+            (None, vec![1], None, Append(turn(1))),
+            (None, vec![1], Some(1), Append(turn(1))),
+            (Some(running(&[])), vec![1, 2], None, Append(turn(1))),
+            (Some(running(&[])), vec![1, 2], Some(2), Append(turn(2))),
+            (Some(running(&[])), vec![], Some(1), Append(turn(1))),
+            (Some(running(&[1])), vec![1], None, AlreadyAsked(turn(1))),
+            (
+                Some(running(&[2])),
+                vec![1, 2],
+                Some(2),
+                AlreadyAsked(turn(2)),
+            ),
+            (Some(running(&[])), vec![1], Some(3), Unknown),
+            (
+                Some(done.clone()),
+                vec![],
+                None,
+                Ended(turn(1), Ending::Completed),
+            ),
+            (
+                Some(done.clone()),
+                vec![1],
+                Some(1),
+                Ended(turn(1), Ending::Completed),
+            ),
+            (Some(done.clone()), vec![1, 2], None, Append(turn(2))),
+            (Some(done), vec![], Some(2), Unknown),
+            (
+                Some(waits),
+                vec![],
+                Some(1),
+                Ended(turn(1), Ending::Interrupted),
+            ),
+        ];
+        for (state, pending, asked, expected) in cases {
+            let pending: Vec<_> = pending.into_iter().map(turn).collect();
+            let decided = decide(state.as_ref(), &pending, asked.map(turn));
+            assert_eq!(decided, expected, "{state:?} {pending:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_entry_changes_nothing_but_the_cancels() {
+        let mut before = state(Status::Running, 1, Ending::Unspecified, &[3, 2]);
+        before.attempt = 4;
+        before.last_index = 9;
+        let last = Stored {
+            sequence: Sequence(7),
+            entry: Entry {
+                state: Some(before.clone()),
+                ..Entry::default()
+            },
+        };
+        let entry = entry(Some(&last), &[turn(1), turn(2)], turn(1));
+        assert_eq!((entry.follows, entry.attempt), (7, 0));
+        assert_eq!(entry.turn_id, turn(1).to_string());
+        before.cancels = vec![turn(2).to_string(), turn(1).to_string()];
+        before.began = 7;
+        assert_eq!(entry.state, Some(before));
+    }
+
+    #[test]
+    fn a_cancel_before_any_entry_leaves_the_session_idle() {
+        let entry = entry(None, &[turn(1)], turn(1));
+        let state = entry.state.unwrap();
+        assert_eq!((entry.follows, state.status()), (0, Status::Idle));
+        assert_eq!(state.cancels, [turn(1).to_string()]);
+    }
+}

@@ -1,0 +1,55 @@
+//! What the edge allows. Every limit is taken before the work it bounds.
+
+use std::time::Duration;
+
+/// Limits and times of the edge.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections of one peer address.
+    pub connections_per_peer: usize,
+    /// Open streams in all; one connection may carry several over HTTP/2.
+    pub streams: usize,
+    /// How long a request head may take, and how long a connection may idle
+    /// between two requests.
+    pub head_timeout: Duration,
+    /// The largest request head, in bytes; at least 8192.
+    pub head_bytes: usize,
+    /// Header lines in a request.
+    pub headers: usize,
+    /// The longest path and query, in bytes.
+    pub uri_bytes: usize,
+    /// How long a request body may take.
+    pub body_timeout: Duration,
+    /// The largest request body, in bytes.
+    pub body_bytes: usize,
+    /// How long a peer may refuse to take what is sent to it.
+    pub write_timeout: Duration,
+    /// Silence on a stream after which a comment is sent.
+    pub keep_alive: Duration,
+    /// How long the broker may take to answer one request's calls.
+    pub broker_timeout: Duration,
+    /// How long a turn asked with `onDisconnect: cancel` outlives its reader.
+    pub disconnect_grace: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            connections_per_peer: 4_096,
+            streams: 16_384,
+            head_timeout: Duration::from_secs(10),
+            head_bytes: 32 * 1024,
+            headers: 100,
+            uri_bytes: 8 * 1024,
+            body_timeout: Duration::from_secs(15),
+            body_bytes: 1024 * 1024,
+            write_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(15),
+            broker_timeout: Duration::from_secs(15),
+            disconnect_grace: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The frames of `POST /chat`: `session`, then `message`s, then `end`.
+
+use broker::{Position, Stored};
+use proto::{Event, Failed, PendingCall, SessionId, ToolCall, TurnId, event};
+use serde::Serialize;
+
+use super::said::Said;
+use super::{Dialect, compatible_name, frame};
+
+/// The encoder of one turn.
+#[derive(Debug)]
+pub(crate) struct Chat {
+    session: SessionId,
+    turn: TurnId,
+    said: Said,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Frame<'a, T> {
+    session_id: &'a str,
+    turn_id: String,
+    #[serde(flatten)]
+    what: T,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+enum Message<'a> {
+    TextChunk {
+        content: &'a str,
+    },
+    /// All text that is left after some was taken back.
+    Rewind {
+        content: &'a str,
+    },
+    #[serde(rename_all = "camelCase")]
+    ToolCall {
+        tool_call: &'a ToolCall,
+    },
+    Interrupt {
+        calls: &'a [PendingCall],
+    },
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+impl Chat {
+    pub(crate) fn new(session: SessionId, turn: TurnId) -> Self {
+        Self {
+            session,
+            turn,
+            said: Said::default(),
+        }
+    }
+
+    fn frame(&self, name: &str, what: impl Serialize, out: &mut String) {
+        let data = Frame {
+            session_id: self.session.as_str(),
+            turn_id: self.turn.to_string(),
+            what,
+        };
+        frame(name, &data, out);
+    }
+
+    fn event(&mut self, event: &Event, kind: &event::Kind, out: &mut String) {
+        use event::Kind as K;
+        match kind {
+            K::Text(text) => {
+                self.said.push(event.index, text);
+                self.frame("message", Message::TextChunk { content: text }, out);
+            }
+            K::Rewind(rewind) => {
+                self.said.rewind(rewind.to);
+                let content = self.said.text();
+                self.frame("message", Message::Rewind { content }, out);
+            }
+            K::ToolCall(tool_call) => self.frame("message", Message::ToolCall { tool_call }, out),
+            K::Interrupted(it) => {
+                self.frame("message", Message::Interrupt { calls: &it.calls }, out);
+                self.end(kind, None, out);
+            }
+            K::Failed(Failed { message, .. }) => self.end(kind, Some(message), out),
+            K::Completed(_) | K::Cancelled(_) => self.end(kind, None, out),
+            K::Reasoning(_)
+            | K::ToolResult(_)
+            | K::Citation(_)
+            | K::Usage(_)
+            | K::Started(_)
+            | K::Resumed(_)
+            | K::CancelRequested(_)
+            | K::Deleted(_)
+            | K::Gap(_) => {}
+        }
+    }
+
+    fn end(&self, kind: &event::Kind, message: Option<&str>, out: &mut String) {
+        if let Some(ending) = kind.ending() {
+            let status = compatible_name(ending);
+            self.frame("end", End { status, message }, out);
+        }
+    }
+}
+
+impl Dialect for Chat {
+    fn open(&mut self, out: &mut String) {
+        self.frame("session", Nothing {}, out);
+    }
+
+    fn entry(&mut self, _: Position, stored: &Stored, _: usize, out: &mut String) {
+        for event in &stored.entry.events {
+            if let Some(kind) = &event.kind {
+                self.event(event, kind, out);
+            }
+        }
+    }
+
+    fn gap(&mut self, _: &event::Kind, _: &mut String) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::{Epoch, Sequence};
+    use event::Kind as K;
+
+    const HEAD: &str = r#"data: {"sessionId":"s","turnId":"00000000-0000-7000-8000-000000000001""#;
+
+    fn check(kinds: Vec<(u32, K)>, expected: &str) {
+        let turn = "00000000-0000-7000-8000-000000000001".parse().unwrap();
+        let mut chat = Chat::new("s".parse().unwrap(), turn);
+        let sequence = Sequence(1);
+        let at = Position {
+            epoch: Epoch(1),
+            sequence,
+        };
+        let mut out = String::new();
+        for (index, kind) in kinds {
+            let entry = proto::Entry {
+                events: vec![Event {
+                    index,
+                    kind: Some(kind),
+                }],
+                ..proto::Entry::default()
+            };
+            chat.entry(at, &Stored { sequence, entry }, 0, &mut out);
+        }
+        assert_eq!(out, expected.replace("HEAD", HEAD));
+    }
+
+    #[test]
+    fn text_comes_in_chunks_and_the_last_event_is_end() {
+        check(
+            vec![
+                (0, K::Started(proto::Started::default())),
+                (1, K::Text("你\n".into())),
+                (2, K::Completed(proto::Completed::default())),
+            ],
+            "event: message\nHEAD,\"type\":\"text_chunk\",\"content\":\"你\\n\"}\n\n\
+             event: end\nHEAD,\"status\":\"completed\"}\n\n",
+        );
+    }
+
+    #[test]
+    fn a_failure_is_an_end_with_its_sentence() {
+        let failed = Failed {
+            code: "x".into(),
+            message: "No such model.".into(),
+            retryable: false,
+        };
+        check(
+            vec![(1, K::Failed(failed))],
+            "event: end\nHEAD,\"status\":\"error\",\"message\":\"No such model.\"}\n\n",
+        );
+    }
+
+    #[test]
+    fn what_is_taken_back_is_told_with_what_is_left() {
+        check(
+            vec![
+                (1, K::Text("a".into())),
+                (2, K::Text("b".into())),
+                (3, K::Rewind(proto::Rewind { to: 1 })),
+            ],
+            "event: message\nHEAD,\"type\":\"text_chunk\",\"content\":\"a\"}\n\n\
+             event: message\nHEAD,\"type\":\"text_chunk\",\"content\":\"b\"}\n\n\
+             event: message\nHEAD,\"type\":\"rewind\",\"content\":\"a\"}\n\n",
+        );
+    }
+
+    #[test]
+    fn tool_calls_and_pending_reviews_are_messages() {
+        let call = ToolCall {
+            call_id: "c".into(),
+            name: "n".into(),
+            arguments: "{}".into(),
+        };
+        let pending = PendingCall {
+            call_id: "c".into(),
+            ..PendingCall::default()
+        };
+        check(
+            vec![
+                (1, K::ToolCall(call)),
+                (
+                    2,
+                    K::Interrupted(proto::Interrupted {
+                        calls: vec![pending],
+                    }),
+                ),
+            ],
+            "event: message\nHEAD,\"type\":\"tool_call\",\"toolCall\":{\"callId\":\"c\",\"name\":\"n\",\"arguments\":\"{}\"}}\n\n\
+             event: message\nHEAD,\"type\":\"interrupt\",\"calls\":[{\"callId\":\"c\"}]}\n\n\
+             event: end\nHEAD,\"status\":\"interrupted\"}\n\n",
+        );
+    }
+}

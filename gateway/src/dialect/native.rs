@@ -1,0 +1,248 @@
+//! Weir's own SSE frames. Their bytes depend on the stored entry alone, so that
+//! every reader of a session, on any gateway, sees the same.
+
+use std::fmt::Write as _;
+
+use broker::{Position, Stored};
+use proto::{Entry, Event, SessionId, event};
+
+use super::{Dialect, json};
+
+/// The encoder of one session.
+#[derive(Debug)]
+pub(crate) struct Native {
+    /// `{"sessionId":"…"`
+    prefix: String,
+}
+
+impl Native {
+    pub(crate) fn new(session: &SessionId) -> Self {
+        let mut prefix = String::from(r#"{"sessionId":"#);
+        json(&session.as_str(), &mut prefix);
+        Self { prefix }
+    }
+
+    /// One frame; `id` is what resumes after it.
+    pub(crate) fn frame(
+        &self,
+        id: std::fmt::Arguments<'_>,
+        entry: &Entry,
+        event: &Event,
+        out: &mut String,
+    ) {
+        let _infallible = writeln!(out, "id: {id}");
+        self.unnumbered(entry, event, out);
+    }
+
+    /// A frame that a reader cannot resume after.
+    pub(crate) fn unnumbered(&self, entry: &Entry, event: &Event, out: &mut String) {
+        let Some(kind) = &event.kind else { return };
+        let _infallible = write!(
+            out,
+            "event: {}\ndata: {},\"turnId\":\"{}\",\"attempt\":{}",
+            kind.name(),
+            self.prefix,
+            entry.turn_id,
+            entry.attempt
+        );
+        body(event, kind, out);
+    }
+}
+
+impl Native {
+    /// Something is missing: belongs to no entry, so it has no id and no turn.
+    pub(crate) fn gap_frame(&self, gap: &event::Kind, out: &mut String) {
+        let _infallible = write!(out, "event: gap\ndata: {}", self.prefix);
+        body(&Event::from(gap.clone()), gap, out);
+    }
+}
+
+impl Dialect for Native {
+    fn open(&mut self, out: &mut String) {
+        out.push_str("retry: 1000\n\n");
+    }
+
+    fn entry(&mut self, at: Position, stored: &Stored, skip: usize, out: &mut String) {
+        let entry = &stored.entry;
+        let frames = entry.events.iter().filter(|it| shown(it)).count();
+        let shown = entry.events.iter().filter(|it| shown(it));
+        for (index, event) in shown.enumerate().skip(skip) {
+            if frames == 1 {
+                self.frame(format_args!("{at}"), entry, event, out);
+            } else {
+                self.frame(format_args!("{at}.{}", index + 1), entry, event, out);
+            }
+        }
+    }
+
+    fn gap(&mut self, gap: &event::Kind, out: &mut String) {
+        self.gap_frame(gap, out);
+    }
+}
+
+/// Whether a client hears of an event.
+fn shown(event: &Event) -> bool {
+    use event::Kind as K;
+    match &event.kind {
+        None | Some(K::Resumed(_) | K::CancelRequested(_) | K::Deleted(_)) => false,
+        Some(
+            K::Text(_)
+            | K::Reasoning(_)
+            | K::ToolCall(_)
+            | K::ToolResult(_)
+            | K::Citation(_)
+            | K::Usage(_)
+            | K::Rewind(_)
+            | K::Completed(_)
+            | K::Interrupted(_)
+            | K::Failed(_)
+            | K::Cancelled(_)
+            | K::Started(_)
+            | K::Gap(_),
+        ) => true,
+    }
+}
+
+/// The event's own fields as canonical JSON, and the end of the frame. Text is
+/// written by hand: it is nearly all there is.
+fn body(event: &Event, kind: &event::Kind, out: &mut String) {
+    if let (event::Kind::Text(text), true) = (kind, event.index != 0) {
+        let _infallible = write!(out, ",\"index\":{},\"text\":", event.index);
+        json(text, out);
+        out.push_str("}\n\n");
+        return;
+    }
+    let at = out.len();
+    json(event, out);
+    // The event's `{` becomes a comma: its fields join the frame's.
+    out.replace_range(at..=at, ",");
+    out.push_str("\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::{Epoch, Sequence};
+    use event::Kind as K;
+
+    const TURN: &str = "00000000-0000-7000-8000-000000000001";
+
+    fn said(events: Vec<(u32, K)>) -> Stored {
+        let events = events.into_iter().map(|(index, kind)| Event {
+            index,
+            kind: Some(kind),
+        });
+        Stored {
+            sequence: Sequence(18),
+            entry: Entry {
+                turn_id: TURN.to_owned(),
+                attempt: 1,
+                events: events.collect(),
+                ..Entry::default()
+            },
+        }
+    }
+
+    fn check(events: Vec<(u32, K)>, skip: usize, expected: &str) {
+        let at = Position {
+            epoch: Epoch(72_731),
+            sequence: Sequence(18),
+        };
+        let mut out = String::new();
+        Native::new(&"s1".parse().unwrap()).entry(at, &said(events), skip, &mut out);
+        assert_eq!(out, expected.replace("TURN", TURN));
+    }
+
+    #[test]
+    fn an_entry_of_one_event_is_one_frame_under_its_position() {
+        check(
+            vec![(7, K::Text("Hello".into()))],
+            0,
+            "id: 1k4b-18\nevent: text\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"index\":7,\"text\":\"Hello\"}\n\n",
+        );
+        check(
+            vec![(
+                0,
+                K::Started(proto::Started {
+                    input: "Why?".into(),
+                    resumes: String::new(),
+                }),
+            )],
+            0,
+            "id: 1k4b-18\nevent: started\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"started\":{\"input\":\"Why?\"}}\n\n",
+        );
+        check(
+            vec![(0, K::Cancelled(proto::Cancelled {}))],
+            0,
+            "id: 1k4b-18\nevent: cancelled\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"cancelled\":{}}\n\n",
+        );
+    }
+
+    #[test]
+    fn an_entry_of_several_events_numbers_its_frames_and_resumes_between_them() {
+        let events = || {
+            vec![
+                (0, K::Resumed(proto::Resumed {})),
+                (8, K::Text("a".into())),
+                (9, K::Rewind(proto::Rewind { to: 3 })),
+            ]
+        };
+        let first = "id: 1k4b-18.1\nevent: text\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"index\":8,\"text\":\"a\"}\n\n";
+        let second = "id: 1k4b-18.2\nevent: rewind\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"index\":9,\"rewind\":{\"to\":3}}\n\n";
+        check(events(), 0, &format!("{first}{second}"));
+        check(events(), 1, second);
+        check(events(), 2, "");
+    }
+
+    #[test]
+    fn no_text_can_end_a_line_or_a_frame() {
+        check(
+            vec![(
+                1,
+                K::Text("a\r\nb\rc\n\nevent: done\ndata: \u{2028}\"\\".into()),
+            )],
+            0,
+            "id: 1k4b-18\nevent: text\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"index\":1,\"text\":\"a\\r\\nb\\rc\\n\\nevent: done\\ndata: \u{2028}\\\"\\\\\"}\n\n",
+        );
+    }
+
+    #[test]
+    fn what_only_the_parts_say_to_each_other_makes_no_frame() {
+        for kind in [
+            K::Resumed(proto::Resumed {}),
+            K::CancelRequested(proto::CancelRequested {}),
+            K::Deleted(proto::Deleted {}),
+        ] {
+            check(vec![(0, kind)], 0, "");
+        }
+    }
+
+    #[test]
+    fn a_gap_has_no_id_and_belongs_to_no_turn() {
+        let gap = K::Gap(proto::Gap {
+            reason: "other_log".into(),
+            asked: "0-1".into(),
+            next: "1k4b-3".into(),
+        });
+        let mut out = String::new();
+        Native::new(&"用\"户".parse().unwrap()).gap(&gap, &mut out);
+        assert_eq!(
+            out,
+            "event: gap\ndata: {\"sessionId\":\"用\\\"户\",\"gap\":{\"reason\":\"other_log\",\"asked\":\"0-1\",\"next\":\"1k4b-3\"}}\n\n"
+        );
+    }
+
+    #[test]
+    fn text_by_hand_is_the_same_as_canonical_json() {
+        for text in ["", "é\u{0}\u{7f}\t", "\u{1f600}</script>"] {
+            let event = Event {
+                index: 5,
+                kind: Some(K::Text(text.into())),
+            };
+            let mut by_hand = String::new();
+            body(&event, event.kind.as_ref().unwrap(), &mut by_hand);
+            let canonical = serde_json::to_string(&event).unwrap();
+            assert_eq!(by_hand, format!(",{}\n\n", &canonical[1..]));
+        }
+    }
+}

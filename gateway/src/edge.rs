@@ -1,0 +1,63 @@
+//! What every handler shares.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker::Broker;
+use process::Lifecycle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::Config;
+use crate::problem::{Code, Refusal};
+
+/// The state of the edge: ports, limits, and the owner of its tasks.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) config: Config,
+    pub(crate) broker: Broker,
+    pub(crate) life: Lifecycle,
+    /// Whether only this machine can reach the listener.
+    pub(crate) loopback: bool,
+    streams: Arc<Semaphore>,
+}
+
+/// How handlers take the state.
+pub(crate) type Shared = axum::extract::State<Arc<Edge>>;
+
+impl Edge {
+    pub(crate) fn new(
+        config: Config,
+        broker: Broker,
+        life: Lifecycle,
+        local: SocketAddr,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            streams: Arc::new(Semaphore::new(config.streams)),
+            config,
+            broker,
+            life,
+            loopback: local.ip().to_canonical().is_loopback(),
+        })
+    }
+
+    /// Room for one more open stream.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_full| Refusal::new(Code::Busy, "as many streams are open as may be"))
+    }
+
+    /// Waits for the broker, but not for ever.
+    pub(crate) async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<T, Refusal>> + Send,
+    ) -> Result<T, Refusal> {
+        match tokio::time::timeout(self.config.broker_timeout, call).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Refusal::from(broker::Error::Unavailable(
+                "no answer in time".to_owned(),
+            ))),
+        }
+    }
+}

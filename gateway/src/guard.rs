@@ -1,0 +1,179 @@
+//! What every request must pass before it reaches a handler, and the headers
+//! that every answer bears. Refuses requests that another site's page made.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+
+use crate::edge::Edge;
+use crate::problem::{Code, Refusal};
+
+/// Routes that have effects although they are asked with GET.
+const EFFECTS: [&str; 1] = ["/stream"];
+
+/// Passes a request on, or refuses it.
+pub(crate) async fn check(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let mut response = match judge(&edge, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn judge(edge: &Edge, request: &Request) -> Result<(), Refusal> {
+    let uri = request.uri();
+    let length = uri.path_and_query().map_or(0, |it| it.as_str().len());
+    if length > edge.config.uri_bytes {
+        let most = edge.config.uri_bytes;
+        return Err(Refusal::new(
+            Code::UriTooLong,
+            format!("path and query may have {most} bytes"),
+        ));
+    }
+    let host = host(request)?;
+    if edge.loopback && host.as_ref().is_some_and(|it| !is_local(it.host())) {
+        return Err(Refusal::new(
+            Code::Misdirected,
+            "this server only answers to localhost and loopback addresses",
+        ));
+    }
+    let method = request.method();
+    let effects = EFFECTS.contains(&uri.path())
+        || !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if is_foreign(request.headers(), host.as_ref(), effects) {
+        return Err(Refusal::new(
+            Code::CrossSite,
+            "pages of other sites may not use this server",
+        ));
+    }
+    Ok(())
+}
+
+/// The host that the client meant; a request of HTTP/1.1 must name one.
+fn host(request: &Request) -> Result<Option<Authority>, Refusal> {
+    if let Some(authority) = request.uri().authority() {
+        return Ok(Some(authority.clone()));
+    }
+    let mut hosts = request.headers().get_all(header::HOST).into_iter();
+    let parsed = match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() < Version::HTTP_11 => return Ok(None),
+        (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
+        (None | Some(_), _) => None,
+    };
+    match parsed {
+        Some(host) => Ok(Some(host)),
+        None => Err(Refusal::field("Host", "must name one host")),
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_name) => bare == "localhost" || bare.ends_with(".localhost"),
+    }
+}
+
+/// Whether a page of another site made this request, as browsers tell. Reading
+/// is refused only when it is plain; a link to the page is no harm.
+fn is_foreign(headers: &HeaderMap, host: Option<&Authority>, effects: bool) -> bool {
+    let get = |name: &str| headers.get(name).map(|it| it.to_str().unwrap_or("?"));
+    let site = get("sec-fetch-site");
+    if !effects {
+        return site == Some("cross-site") && get("sec-fetch-mode") != Some("navigate");
+    }
+    if let Some(site) = site {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = get("origin") else {
+        return false;
+    };
+    let origin = origin.split_once("://").map(|it| it.1);
+    let same = origin
+        .zip(host)
+        .is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host.as_str()));
+    !same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("LOCALHOST", true),
+            ("weir.localhost", true),
+            ("127.0.0.1", true),
+            ("127.8.8.8", true),
+            ("[::1]", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("evil.example", false),
+            ("localhost.evil.example", false),
+            ("0.0.0.0", false),
+            ("10.0.0.1", false),
+        ] {
+            assert_eq!(is_local(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_page_may_link_here_but_neither_ask_nor_read() {
+        let host: Authority = "127.0.0.1:8080".parse().unwrap();
+        for (lines, effects, expected) in [
+            (vec![], true, false),
+            (vec![("sec-fetch-site", "same-origin")], true, false),
+            (vec![("sec-fetch-site", "none")], true, false),
+            (vec![("sec-fetch-site", "cross-site")], true, true),
+            (vec![("sec-fetch-site", "same-site")], true, true),
+            (vec![("origin", "http://127.0.0.1:8080")], true, false),
+            (vec![("origin", "http://evil.example")], true, true),
+            (vec![("origin", "null")], true, true),
+            (vec![("sec-fetch-site", "cross-site")], false, true),
+            (
+                vec![
+                    ("sec-fetch-site", "cross-site"),
+                    ("sec-fetch-mode", "navigate"),
+                ],
+                false,
+                false,
+            ),
+            (
+                vec![
+                    ("sec-fetch-site", "cross-site"),
+                    ("sec-fetch-mode", "navigate"),
+                ],
+                true,
+                true,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &lines {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            assert_eq!(
+                is_foreign(&headers, Some(&host), effects),
+                expected,
+                "{lines:?}"
+            );
+        }
+    }
+}

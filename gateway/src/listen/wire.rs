@@ -1,0 +1,155 @@
+//! A connection's bytes, with a limit on how long nothing may move: while the
+//! peer has not shown which protocol it speaks, and while it takes nothing of
+//! what is sent to it.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::framing::{Framing, Verdict};
+use crate::Config;
+
+/// How an HTTP/2 connection begins; anything else is HTTP/1.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A TCP stream that gives up on peers that stand still.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: TcpStream,
+    protocol: Protocol,
+    /// Set while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+    framing: Framing,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    /// So many bytes of the preface were read.
+    Undecided {
+        read: usize,
+        until: Pin<Box<Sleep>>,
+    },
+    Http1,
+    Http2,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream, config: &Config) -> Self {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "small frames may be held back");
+        }
+        Self {
+            stream,
+            protocol: Protocol::Undecided {
+                read: 0,
+                until: Box::pin(sleep(config.head_timeout)),
+            },
+            stalled: None,
+            patience: config.write_timeout,
+            framing: Framing::default(),
+        }
+    }
+
+    /// Where it will show whether a request's framing is ambiguous.
+    pub(crate) fn framing(&self) -> Verdict {
+        self.framing.verdict()
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        if let Protocol::Undecided { read, .. } = &mut self.protocol {
+            let rest = &PREFACE[*read..];
+            let length = rest.len().min(bytes.len());
+            *read += length;
+            if rest[..length] != bytes[..length] {
+                self.protocol = Protocol::Http1;
+            } else if *read == PREFACE.len() {
+                self.protocol = Protocol::Http2;
+            }
+        }
+        match self.protocol {
+            // A prefix of the preface holds no header name.
+            Protocol::Http2 | Protocol::Undecided { .. } => {}
+            Protocol::Http1 => self.framing.read(bytes),
+        }
+    }
+
+    /// Watches a write that waits for the peer.
+    fn wrote<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if result.is_ready() {
+            self.read(&buffer.filled()[before..]);
+            return result;
+        }
+        if let Protocol::Undecided { until, .. } = &mut self.protocol
+            && until.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(context, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(context, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,235 @@
+//! How the edge says no: RFC 9457 problem documents.
+//!
+//! Details say what was wrong and what is allowed; what only operators may
+//! know goes to the log.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use proto::{InvalidId, Problem, TurnId, Violation};
+use serde::Serialize;
+
+/// Seconds after which to try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The kinds of refusal; each is one problem type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidRequest,
+    CrossSite,
+    NotFound,
+    UnknownTurn,
+    MethodNotAllowed,
+    NotAcceptable,
+    BodyTimeout,
+    TurnInProgress,
+    TurnEnded,
+    TooLarge,
+    UriTooLong,
+    UnsupportedMediaType,
+    Misdirected,
+    KeyReused,
+    QueueFull,
+    Internal,
+    Unavailable,
+    Busy,
+}
+
+impl Code {
+    /// The last part of the type's URN, its title and its HTTP status.
+    fn parts(self) -> (&'static str, &'static str, StatusCode) {
+        use StatusCode as S;
+        match self {
+            Self::InvalidRequest => ("invalid_request", "Invalid request", S::BAD_REQUEST),
+            Self::CrossSite => ("cross_site", "Cross-site request refused", S::FORBIDDEN),
+            Self::NotFound => ("not_found", "No such resource", S::NOT_FOUND),
+            Self::UnknownTurn => ("unknown_turn", "No such turn", S::NOT_FOUND),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                "Method not allowed",
+                S::METHOD_NOT_ALLOWED,
+            ),
+            Self::NotAcceptable => ("not_acceptable", "Not acceptable", S::NOT_ACCEPTABLE),
+            Self::BodyTimeout => ("body_timeout", "Body took too long", S::REQUEST_TIMEOUT),
+            Self::TurnInProgress => ("turn_in_progress", "A turn is in progress", S::CONFLICT),
+            Self::TurnEnded => ("turn_ended", "The turn has ended", S::CONFLICT),
+            Self::TooLarge => ("too_large", "Too large", S::PAYLOAD_TOO_LARGE),
+            Self::UriTooLong => ("uri_too_long", "URI too long", S::URI_TOO_LONG),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                "Unsupported media type",
+                S::UNSUPPORTED_MEDIA_TYPE,
+            ),
+            Self::Misdirected => ("misdirected", "Misdirected request", S::MISDIRECTED_REQUEST),
+            Self::KeyReused => (
+                "idempotency_key_reused",
+                "Idempotency key was used for another request",
+                S::UNPROCESSABLE_ENTITY,
+            ),
+            Self::QueueFull => ("queue_full", "Queue is full", S::TOO_MANY_REQUESTS),
+            Self::Internal => ("internal", "Internal error", S::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("unavailable", "Unavailable", S::SERVICE_UNAVAILABLE),
+            Self::Busy => ("busy", "Too many open streams", S::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+/// A request that is not served, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal(Box<Document>);
+
+#[derive(Debug, Clone, Serialize)]
+struct Document {
+    #[serde(flatten)]
+    problem: Problem,
+    /// How the turn that was meant has ended.
+    #[serde(rename = "turnStatus", skip_serializing_if = "Option::is_none")]
+    ended: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (name, title, status) = code.parts();
+        Self(Box::new(Document {
+            problem: Problem {
+                r#type: format!("urn:weir:problem:{name}"),
+                title: title.to_owned(),
+                status: status.as_u16().into(),
+                detail: detail.into(),
+                violations: Vec::new(),
+                turn_id: String::new(),
+            },
+            ended: None,
+        }))
+    }
+
+    /// A field of the request that is wrong.
+    pub(crate) fn field(field: impl Into<String>, description: impl std::fmt::Display) -> Self {
+        let field = field.into();
+        let description = format!("{description}");
+        let mut refusal = Self::new(Code::InvalidRequest, format!("{field} {description}"));
+        refusal
+            .0
+            .problem
+            .violations
+            .push(Violation { field, description });
+        refusal
+    }
+
+    /// Names the turn that is in the way, or that was meant.
+    pub(crate) fn about(mut self, turn: TurnId) -> Self {
+        self.0.problem.turn_id = turn.to_string();
+        self
+    }
+
+    /// Says how the turn ended.
+    pub(crate) fn ended(mut self, status: &'static str) -> Self {
+        self.0.ended = Some(status);
+        self
+    }
+
+    /// The broker's silence leaves open whether a submit was stored.
+    pub(crate) fn in_doubt(self, turn: TurnId, keyed: bool) -> Self {
+        if self.status() != StatusCode::SERVICE_UNAVAILABLE {
+            return self;
+        }
+        let detail = if keyed {
+            "outcome unknown: the question may have been accepted; retry with the same Idempotency-Key"
+        } else {
+            "outcome unknown: the question may have been accepted; look for its turn before asking \
+             again, and send an Idempotency-Key to make retries safe"
+        };
+        Self::new(Code::Unavailable, detail).about(turn)
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        u16::try_from(self.0.problem.status)
+            .ok()
+            .and_then(|it| StatusCode::from_u16(it).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<(&'static str, InvalidId)> for Refusal {
+    fn from((field, why): (&'static str, InvalidId)) -> Self {
+        Self::field(field, why)
+    }
+}
+
+impl From<broker::Error> for Refusal {
+    fn from(error: broker::Error) -> Self {
+        use broker::Error as E;
+        let (code, detail) = match &error {
+            E::Busy => (Code::TurnInProgress, "the session has an unfinished turn"),
+            E::Full(_) => (
+                Code::QueueFull,
+                "the session has as many waiting turns as it may have",
+            ),
+            E::TooLarge { .. } => (
+                Code::TooLarge,
+                "question, history and metadata together are too large",
+            ),
+            E::Unavailable(_) => (Code::Unavailable, "the broker does not answer; try again"),
+            E::Conflict | E::Unsuitable(_) | E::Corrupt(_) | _ => {
+                tracing::error!(%error, "the broker failed");
+                (
+                    Code::Internal,
+                    "the broker could not do this; its log says why",
+                )
+            }
+        };
+        if matches!(error, E::Unavailable(_)) {
+            tracing::warn!(%error, "the broker did not answer");
+        }
+        Self::new(code, detail)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(self.0)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_problem_document_that_names_the_field() {
+        let refusal = Refusal::field("userId", "must not be empty");
+        assert_eq!(
+            serde_json::to_string(&refusal.0).unwrap(),
+            r#"{"type":"urn:weir:problem:invalid_request","title":"Invalid request","status":400,"detail":"userId must not be empty","violations":[{"field":"userId","description":"must not be empty"}]}"#
+        );
+    }
+
+    #[test]
+    fn an_ended_turn_is_told_with_its_ending() {
+        let turn: TurnId = "00000000-0000-7000-8000-000000000001".parse().unwrap();
+        let refusal = Refusal::new(Code::TurnEnded, "it ended")
+            .about(turn)
+            .ended("completed");
+        let json = serde_json::to_string(&refusal.0).unwrap();
+        assert!(
+            json.ends_with(
+                r#""turnId":"00000000-0000-7000-8000-000000000001","turnStatus":"completed"}"#
+            ),
+            "{json}"
+        );
+    }
+}

@@ -1,0 +1,408 @@
+//! A question as clients put it, checked and made into a job.
+
+use std::collections::BTreeMap;
+
+use broker::{Epoch, Position};
+use http::HeaderMap;
+use proto::{Job, Message, Session, SessionId, TurnId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::problem::Refusal;
+
+/// The longest question, in bytes.
+const INPUT_BYTES: usize = 256 * 1024;
+/// The longest instructions, in bytes.
+const SYSTEM_BYTES: usize = 64 * 1024;
+/// Messages of history.
+const MESSAGES: usize = 200;
+/// The longest model name, in bytes.
+const MODEL_BYTES: usize = 128;
+/// Metadata entries, and the longest name and value of one, in bytes.
+const METADATA: (usize, usize, usize) = (16, 64, 512);
+/// The longest idempotency key, in bytes.
+const KEY_BYTES: usize = 255;
+
+/// What to do when the session has an unfinished turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Admission {
+    /// Refuse.
+    #[default]
+    Reject,
+    /// Wait behind it.
+    Enqueue,
+    /// Stop it, and run after it.
+    Interrupt,
+}
+
+/// What becomes of a turn whose reader goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnDisconnect {
+    #[default]
+    Continue,
+    Cancel,
+}
+
+/// The body of `POST /v1/sessions/{session}/turns`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Body {
+    user_id: String,
+    input: String,
+    #[serde(default)]
+    messages: Vec<Said>,
+    system: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    admission: Admission,
+    #[serde(default)]
+    pub(crate) on_disconnect: OnDisconnect,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+/// One message of a history. Unknown fields are left to the caller to judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Said {
+    pub(crate) role: String,
+    pub(crate) content: String,
+}
+
+/// A question that may be submitted.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) session: Session,
+    pub(crate) turn: TurnId,
+    /// Whether the client can repeat it safely.
+    pub(crate) keyed: bool,
+    pub(crate) admission: Admission,
+    pub(crate) job: Job,
+}
+
+/// What makes two requests the same. Admission is left out: how to get in may
+/// be chosen anew on a retry.
+#[derive(Serialize)]
+struct Canonical<'a> {
+    session: &'a str,
+    input: &'a str,
+    messages: &'a [Said],
+    system: &'a str,
+    model: &'a str,
+    metadata: &'a BTreeMap<String, String>,
+}
+
+impl Question {
+    /// Checks a native body.
+    pub(crate) fn native(id: SessionId, body: Body, key: Option<String>) -> Result<Self, Refusal> {
+        let user = body
+            .user_id
+            .parse()
+            .map_err(|why| Refusal::field("userId", why))?;
+        check(&body)?;
+        let session = Session { user, id };
+        let admission = body.admission;
+        Ok(Self::new(session, body, key.as_deref(), admission))
+    }
+
+    /// A question of a compatible dialect: it waits behind an unfinished turn.
+    pub(crate) fn compatible(
+        session: Session,
+        input: String,
+        messages: Vec<Said>,
+    ) -> Result<Self, Refusal> {
+        let body = Body {
+            user_id: session.user.to_string(),
+            input,
+            messages,
+            system: None,
+            model: None,
+            admission: Admission::Enqueue,
+            on_disconnect: OnDisconnect::Continue,
+            metadata: BTreeMap::new(),
+        };
+        check(&body)?;
+        Ok(Self::new(session, body, None, Admission::Enqueue))
+    }
+
+    fn new(session: Session, body: Body, key: Option<&str>, admission: Admission) -> Self {
+        let turn = key.map_or_else(TurnId::new, |it| TurnId::from_key(&session.user, it));
+        let fingerprint = key.map(|_| fingerprint(&session.id, &body));
+        let now = process::clock::now();
+        let mut messages: Vec<Message> = body.messages.into_iter().map(Into::into).collect();
+        messages.push(Message {
+            role: "user".to_owned(),
+            content: body.input,
+        });
+        let job = Job {
+            version: proto::FORMAT,
+            user_id: session.user.to_string(),
+            session_id: session.id.to_string(),
+            turn_id: turn.to_string(),
+            messages,
+            system: body.system.unwrap_or_default(),
+            model: body.model.unwrap_or_default(),
+            resume: None,
+            metadata: body.metadata.into_iter().collect(),
+            submitted: Some(pbjson_types::Timestamp {
+                seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+                nanos: i32::try_from(now.subsec_nanos()).unwrap_or_default(),
+            }),
+            fingerprint: fingerprint.unwrap_or_default().into(),
+        };
+        Self {
+            session,
+            turn,
+            keyed: key.is_some(),
+            admission,
+            job,
+        }
+    }
+
+    /// The question's own words.
+    pub(crate) fn input(&self) -> &str {
+        self.job.messages.last().map_or("", |it| &it.content)
+    }
+}
+
+impl From<Said> for Message {
+    fn from(said: Said) -> Self {
+        Self {
+            role: said.role,
+            content: said.content,
+        }
+    }
+}
+
+fn fingerprint(session: &SessionId, body: &Body) -> Vec<u8> {
+    let canonical = Canonical {
+        session: session.as_str(),
+        input: &body.input,
+        messages: &body.messages,
+        system: body.system.as_deref().unwrap_or_default(),
+        model: body.model.as_deref().unwrap_or_default(),
+        metadata: &body.metadata,
+    };
+    let bytes = serde_json::to_vec(&canonical).expect("texts and lists of texts are always JSON");
+    Sha256::digest(bytes).to_vec()
+}
+
+fn check(body: &Body) -> Result<(), Refusal> {
+    check_text("input", &body.input, INPUT_BYTES)?;
+    if body.messages.len() > MESSAGES {
+        let count = body.messages.len();
+        return Err(Refusal::field(
+            "messages",
+            format!("must be at most {MESSAGES} messages, not {count}"),
+        ));
+    }
+    for (at, said) in body.messages.iter().enumerate() {
+        if !["user", "assistant", "tool"].contains(&said.role.as_str()) {
+            return Err(Refusal::field(
+                format!("messages[{at}].role"),
+                "must be user, assistant or tool",
+            ));
+        }
+    }
+    if let Some(system) = &body.system {
+        check_length("system", system, SYSTEM_BYTES)?;
+    }
+    if let Some(model) = &body.model {
+        check_model(model)?;
+    }
+    check_metadata(&body.metadata)
+}
+
+fn check_text(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
+    if text.trim().is_empty() {
+        return Err(Refusal::field(field, "must not be empty"));
+    }
+    check_length(field, text, most)
+}
+
+fn check_length(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let why = format!("must be at most {most} bytes, not {}", text.len());
+    Err(Refusal::field(field, why))
+}
+
+fn check_model(model: &str) -> Result<(), Refusal> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@+".contains(&b);
+    if !model.is_empty() && model.len() <= MODEL_BYTES && model.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(Refusal::field(
+        "model",
+        format!("must be 1 to {MODEL_BYTES} letters, digits or -_./:@+"),
+    ))
+}
+
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let (most, name_bytes, value_bytes) = METADATA;
+    if metadata.len() > most {
+        return Err(Refusal::field(
+            "metadata",
+            format!("must have at most {most} entries"),
+        ));
+    }
+    for (name, value) in metadata {
+        if name.is_empty() || name.len() > name_bytes || value.len() > value_bytes {
+            return Err(Refusal::field(
+                "metadata",
+                format!("names must be 1 to {name_bytes} bytes, values at most {value_bytes}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The client's key that makes a repeated submit the same turn.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= KEY_BYTES => Ok(Some(key.to_owned())),
+        Ok(_) | Err(_) => Err(Refusal::field(
+            "Idempotency-Key",
+            format!("must be 1 to {KEY_BYTES} printable ASCII characters"),
+        )),
+    }
+}
+
+/// A position as clients name it: after an entry, or after the n-th of its
+/// frames. Written `<position>` or `<position>.<n>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) position: Position,
+    /// Frames of the entry that the client has; `None` for all.
+    pub(crate) frames: Option<usize>,
+}
+
+impl Mark {
+    /// Reads a mark that was given in `field`.
+    pub(crate) fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
+        let (position, frames) = match text.split_once('.') {
+            None => (text, Some(None)),
+            Some((position, frames)) => (position, frames.parse().ok().map(Some)),
+        };
+        let plain = !text.contains('+');
+        match (position.parse(), frames) {
+            (Ok(position), Some(frames)) if plain && frames != Some(0) => {
+                Ok(Self { position, frames })
+            }
+            (Ok(_) | Err(_), _) => Err(Refusal::field(field, broker::InvalidPosition)),
+        }
+    }
+
+    /// The mark in `Last-Event-ID`, if there is one.
+    pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+        let Some(value) = headers.get("last-event-id").filter(|it| !it.is_empty()) else {
+            return Ok(None);
+        };
+        Self::parse("Last-Event-ID", value.to_str().unwrap_or_default()).map(Some)
+    }
+
+    /// Where a reader begins that has what the mark says.
+    pub(crate) fn from(self) -> broker::From {
+        match self.frames {
+            None => broker::From::After(self.position),
+            Some(_) => broker::From::At(self.position),
+        }
+    }
+}
+
+/// A place in the log of this epoch.
+pub(crate) fn position(epoch: Epoch, sequence: broker::Sequence) -> Position {
+    Position { epoch, sequence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(json: &str) -> Result<Question, Refusal> {
+        let body = crate::extract::parse(json.as_bytes())?;
+        Question::native("s".parse().unwrap(), body, Some("k".into()))
+    }
+
+    #[test]
+    fn a_question_becomes_a_job_whose_last_message_is_the_question() {
+        let question = body(
+            r#"{"userId":"u","input":"b","messages":[{"role":"assistant","content":"a"}],"model":"openai/x"}"#,
+        )
+        .unwrap();
+        assert_eq!(question.input(), "b");
+        assert_eq!(question.job.messages.len(), 2);
+        assert_eq!(question.job.model, "openai/x");
+        assert_eq!(question.job.fingerprint.len(), 32);
+        let other = body(r#"{"userId":"u","input":"c"}"#).unwrap();
+        assert_eq!(question.turn, other.turn);
+        assert_ne!(question.job.fingerprint, other.job.fingerprint);
+    }
+
+    #[test]
+    fn what_is_not_a_question_is_refused_by_field() {
+        let long = "x".repeat(INPUT_BYTES + 1);
+        let many = vec![r#"{"role":"user","content":"x"}"#; MESSAGES + 1].join(",");
+        let entries: Vec<_> = (0..17).map(|it| format!("\"{it}\":\"\"")).collect();
+        for (json, field) in [
+            (r#""userId":"","input":"x""#.to_owned(), "userId"),
+            (r#""userId":"u","input":" ""#.to_owned(), "input"),
+            (format!(r#""userId":"u","input":"{long}""#), "input"),
+            (
+                format!(r#""userId":"u","input":"x","messages":[{many}]"#),
+                "messages",
+            ),
+            (
+                r#""userId":"u","input":"x","messages":[{"role":"system","content":"x"}]"#
+                    .to_owned(),
+                "messages[0].role",
+            ),
+            (
+                r#""userId":"u","input":"x","model":"a b""#.to_owned(),
+                "model",
+            ),
+            (
+                format!(
+                    r#""userId":"u","input":"x","metadata":{{{}}}"#,
+                    entries.join(",")
+                ),
+                "metadata",
+            ),
+            (
+                r#""userId":"u","input":"x","admission":"now""#.to_owned(),
+                "admission",
+            ),
+        ] {
+            let refusal = format!("{:?}", body(&format!("{{{json}}}")).unwrap_err());
+            assert!(
+                refusal.contains(&format!("field: {field:?}")),
+                "{field}: {refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mark_names_an_entry_or_a_frame_of_one() {
+        let position = "1k4b-18".parse().unwrap();
+        for (text, frames) in [("1k4b-18", None), ("1k4b-18.3", Some(3))] {
+            let mark = Mark::parse("after", text).unwrap();
+            assert_eq!(mark, Mark { position, frames });
+        }
+        for bad in [
+            "",
+            "1k4b-18.",
+            "1k4b-18.0",
+            "1k4b-18.x",
+            "1k4b-18.+1",
+            "x",
+            "1k4b-18.1.1",
+        ] {
+            assert!(Mark::parse("after", bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Every route of the edge.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::{Method, Uri};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::edge::Edge;
+use crate::problem::{Code, Refusal};
+use crate::{cancel, chat, events, guard, page, session, status, turns};
+
+pub(crate) fn router(edge: Arc<Edge>) -> Router {
+    Router::new()
+        .route("/v1/sessions/{session}", get(session::get))
+        .route("/v1/sessions/{session}/turns", post(turns::ask))
+        .route("/v1/sessions/{session}/events", get(events::events))
+        .route("/v1/sessions/{session}/cancel", post(cancel::cancel))
+        .route("/v1/status", get(status::status))
+        .route("/chat", post(chat::chat))
+        .route("/stream", get(chat::stream))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/", get(page::index))
+        .route("/page/{file}", get(page::asset))
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&edge), guard::check))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(edge)
+}
+
+async fn unknown() -> Refusal {
+    Refusal::new(Code::NotFound, "nothing is at this path")
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Refusal {
+    let path = uri.path();
+    Refusal::new(
+        Code::MethodNotAllowed,
+        format!("{path} does not answer to {method}; see the Allow header"),
+    )
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Refusal::new(Code::Internal, "this request found a fault in the server").into_response()
+}

@@ -1,0 +1,189 @@
+//! Putting a question into the queue, once, when it may join.
+
+use broker::{Error, Pending, Sequence};
+use proto::{SessionState, Status, TurnId};
+
+use crate::cancel;
+use crate::edge::Edge;
+use crate::problem::{Code, Refusal};
+use crate::question::{Admission, Question};
+use crate::turn::{self, Found, turn_of};
+
+/// How often a session may change under a submit before it is refused.
+const TRIES: usize = 4;
+
+/// How a submitted question stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Accepted just now.
+    New,
+    /// Accepted before; it waits or runs.
+    Unfinished,
+    /// Accepted before; the log tells the rest.
+    Known(Found),
+}
+
+/// Submits a question. `Ok` means that it is stored.
+pub(crate) async fn submit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+    let result = match question.admission {
+        Admission::Reject => submit_alone(edge, question).await,
+        Admission::Enqueue => enqueue(edge, question).await,
+        Admission::Interrupt => interrupt(edge, question).await,
+    };
+    result.map_err(|it| it.in_doubt(question.turn, question.keyed))
+}
+
+async fn enqueue(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+    match place(edge, question, broker::Admission::Enqueue).await? {
+        Some(standing) => Ok(standing),
+        None => Err(Refusal::from(Error::Busy)),
+    }
+}
+
+async fn interrupt(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+    // A repeated request must not stop a turn that came after its own.
+    if question.keyed
+        && let Some(standing) = known(edge, question).await?
+    {
+        return Ok(standing);
+    }
+    cancel::request(edge, &question.session, None).await?;
+    enqueue(edge, question).await
+}
+
+async fn submit_alone(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+    let mut admission = broker::Admission::IfEmpty;
+    let mut in_the_way = None;
+    for _ in 0..TRIES {
+        if let Some(standing) = place(edge, question, admission).await? {
+            return Ok(standing);
+        }
+        if question.keyed
+            && let Some(standing) = known(edge, question).await?
+        {
+            return Ok(standing);
+        }
+        let pending = edge.broker.queue.pending(&question.session).await?;
+        let last = edge.broker.log.last(&question.session).await?;
+        let state = last.as_ref().and_then(|it| it.entry.state.as_ref());
+        let waiting: Vec<_> = pending.iter().map(|it| (it.sequence, it.turn)).collect();
+        match admit(state, &waiting) {
+            Ok(next) => admission = next,
+            Err(turn) => {
+                in_the_way = Some(turn);
+                break;
+            }
+        }
+    }
+    let refusal = Refusal::from(Error::Busy);
+    Err(in_the_way.map_or(refusal.clone(), |it| refusal.about(it)))
+}
+
+/// How a question may join a session that seemed busy, or the turn that is in
+/// its way. The job of a turn that has ended is none: its acknowledgement is
+/// under way.
+fn admit(
+    state: Option<&SessionState>,
+    pending: &[(Sequence, TurnId)],
+) -> Result<broker::Admission, TurnId> {
+    let ended = state
+        .filter(|it| it.status() != Status::Running)
+        .and_then(turn_of);
+    match pending {
+        [] => Ok(broker::Admission::IfEmpty),
+        [(sequence, turn)] if ended == Some(*turn) => Ok(broker::Admission::IfLast(*sequence)),
+        [(_, ended_turn), (_, next), ..] if ended == Some(*ended_turn) => Err(*next),
+        [(_, first), ..] => Err(*first),
+    }
+}
+
+/// One submit; `None` when the session is busy.
+async fn place(
+    edge: &Edge,
+    question: &Question,
+    admission: broker::Admission,
+) -> Result<Option<Standing>, Refusal> {
+    let queue = &edge.broker.queue;
+    match queue
+        .submit(&question.session, &question.job, admission)
+        .await
+    {
+        Ok(broker::Submitted::Accepted(_)) => Ok(Some(Standing::New)),
+        Ok(broker::Submitted::Duplicate) => match known(edge, question).await? {
+            Some(standing) => Ok(Some(standing)),
+            None => Err(reused(question)),
+        },
+        Err(Error::Busy) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What became of the same question when it was submitted before.
+async fn known(edge: &Edge, question: &Question) -> Result<Option<Standing>, Refusal> {
+    let pending = edge.broker.queue.pending(&question.session).await?;
+    if let Some(Pending { job, .. }) = pending.iter().find(|it| it.turn == question.turn) {
+        if job.fingerprint != question.job.fingerprint {
+            return Err(reused(question));
+        }
+        return Ok(Some(Standing::Unfinished));
+    }
+    let log = edge.broker.log.as_ref();
+    match turn::find(log, &question.session, question.turn).await? {
+        Some(found)
+            if found
+                .input
+                .as_deref()
+                .is_some_and(|it| it != question.input()) =>
+        {
+            Err(reused(question))
+        }
+        found => Ok(found.map(Standing::Known)),
+    }
+}
+
+fn reused(question: &Question) -> Refusal {
+    Refusal::new(
+        Code::KeyReused,
+        "this Idempotency-Key was used for another question, or its turn is no longer kept",
+    )
+    .about(question.turn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::Admission as A;
+
+    #[test]
+    fn an_ended_turn_whose_job_is_still_there_is_not_in_the_way() {
+        let turn = |n: u8| -> TurnId {
+            format!("00000000-0000-7000-8000-0000000000{n:02}")
+                .parse()
+                .unwrap()
+        };
+        let state = |status: Status| SessionState {
+            status: status.into(),
+            turn_id: turn(1).to_string(),
+            ..SessionState::default()
+        };
+        let (first, second) = ((Sequence(5), turn(1)), (Sequence(6), turn(2)));
+        let ended = state(Status::Idle);
+        let running = state(Status::Running);
+        for (state, pending, expected) in [
+            (None, vec![], Ok(A::IfEmpty)),
+            (None, vec![first], Err(turn(1))),
+            (Some(&ended), vec![], Ok(A::IfEmpty)),
+            (Some(&ended), vec![first], Ok(A::IfLast(Sequence(5)))),
+            (Some(&ended), vec![second], Err(turn(2))),
+            (Some(&ended), vec![first, second], Err(turn(2))),
+            (Some(&running), vec![first], Err(turn(1))),
+            (
+                Some(&state(Status::Interrupted)),
+                vec![first],
+                Ok(A::IfLast(Sequence(5))),
+            ),
+        ] {
+            assert_eq!(admit(state, &pending), expected, "{state:?} {pending:?}");
+        }
+    }
+}

