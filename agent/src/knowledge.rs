@@ -4,6 +4,7 @@
 //! Reads nothing outside the folders, also not through a link. Refuses folders
 //! it cannot read and more than [`MAX_BYTES`] in all.
 
+mod aim;
 mod index;
 mod passage;
 mod script;

@@ -15,6 +15,7 @@ use tantivy::schema::{
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{IndexReader, Searcher, TantivyDocument, Term};
 
+use super::aim::Aim;
 use super::passage::{Form, Passage, Sentence};
 use super::script::{is_chinese, is_han};
 use super::words::{Grain, analyzer, terms};
@@ -35,13 +36,20 @@ const MAX_SENTENCES: usize = 6;
 const MAX_ANSWER_BYTES: usize = 2_000;
 
 /// What a sentence must be worth, compared with the best one.
-const MIN_WORTH: f32 = 0.5;
+const MIN_WORTH: f32 = 0.6;
 
 /// What speaks the question's language is worth so much more.
 const SAME_LANGUAGE: f32 = 2.0;
 
 /// What a lone Chinese character is worth, compared with a word.
 const CHARACTER: f32 = 0.5;
+
+/// What a sentence is worth more that defines what was asked for, or tells how.
+const DEFINES: f32 = 1.6;
+const TELLS_HOW: f32 = 1.3;
+
+/// What a passage's first sentence is worth more.
+const OPENS: f32 = 1.1;
 
 /// A sentence that answers, with its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +82,13 @@ struct Asked {
     worth: HashMap<String, f32>,
     total: f32,
     chinese: bool,
+    aim: Aim,
+}
+
+struct Rarity {
+    /// Passages that have the term.
+    found: u64,
+    worth: f32,
 }
 
 struct Candidate<'a> {
@@ -128,20 +143,36 @@ impl Index {
 
     fn asked(&self, searcher: &Searcher, question: &str) -> Result<Asked, Error> {
         let mut worth = HashMap::new();
-        for term in terms(&mut analyzer(Grain::Words), question) {
-            let found = searcher
-                .doc_freq(&Term::from_field_text(self.words, &term))
-                .map_err(failed)?;
-            let mut chars = term.chars();
-            let lone = chars.next().is_some_and(is_han) && chars.next().is_none();
+        let asked = terms(&mut analyzer(Grain::Words), question);
+        let aim = Aim::of(question, asked.len());
+        for term in asked {
+            let rarity = self.rarity(searcher, &term)?;
+            let han = term.chars().all(is_han);
+            if han && rarity.found == 0 {
+                // A Chinese word nobody wrote may still be half known.
+                for c in term.chars().map(String::from) {
+                    let rarity = self.rarity(searcher, &c)?.worth;
+                    worth.insert(c, CHARACTER * rarity);
+                }
+                continue;
+            }
+            let lone = han && term.chars().count() == 1;
             let weight = if lone { CHARACTER } else { 1.0 };
-            worth.insert(term, weight * rarity(self.passages.len(), found));
+            worth.insert(term, weight * rarity.worth);
         }
         Ok(Asked {
             total: worth.values().sum(),
             worth,
             chinese: is_chinese(question),
+            aim,
         })
+    }
+
+    fn rarity(&self, searcher: &Searcher, term: &str) -> Result<Rarity, Error> {
+        let term = Term::from_field_text(self.words, term);
+        let found = searcher.doc_freq(&term).map_err(failed)?;
+        let worth = rarity(self.passages.len(), found);
+        Ok(Rarity { found, worth })
     }
 
     /// The passages that are about the question, best first, all in the language
@@ -197,6 +228,26 @@ impl Asked {
     fn covered(&self, terms: &HashSet<String>) -> f32 {
         let mine = self.worth.iter().filter(|(term, _)| terms.contains(*term));
         mine.map(|(_, worth)| worth).sum()
+    }
+
+    fn bonus(&self, sentence: &str) -> f32 {
+        match self.aim {
+            Aim::Definition if self.defines(sentence) => DEFINES,
+            Aim::Way if sentence.starts_with("To ") || sentence.starts_with('要') => TELLS_HOW,
+            Aim::Definition | Aim::Way | Aim::Other => 1.0,
+        }
+    }
+
+    /// Whether a sentence begins by saying what one of the terms is.
+    fn defines(&self, sentence: &str) -> bool {
+        let marks = [
+            " is a ", " is an ", " is the ", " are ", " means ", "是", "指",
+        ];
+        let found = marks.iter().filter_map(|mark| sentence.find(mark)).min();
+        found.is_some_and(|at| {
+            let subject = terms(&mut analyzer(Grain::Words), &sentence[..at]);
+            (1..=2).contains(&subject.len()) && subject.iter().all(|it| self.worth.contains_key(it))
+        })
     }
 }
 
@@ -294,10 +345,11 @@ fn worths(passage: &Passage, asked: &Asked, analyzer: &mut TextAnalyzer) -> Vec<
         let own = asked.covered(&mine);
         mine.extend(above.iter().cloned());
         let with_heading = own + (asked.covered(&mine) - own) * 0.4;
+        let with_heading = with_heading * asked.bonus(&sentence.text);
         let worth = match sentence.form {
             Form::Code => announced * 0.95,
             Form::Item | Form::Row => with_heading.max(announced * 0.7 + own * 0.3),
-            Form::Paragraph if at == 0 => with_heading * 1.15,
+            Form::Paragraph if at == 0 => with_heading * OPENS,
             Form::Paragraph => with_heading,
         };
         if sentence.text.ends_with([':', '：']) {

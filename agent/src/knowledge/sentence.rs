@@ -10,6 +10,15 @@ pub(crate) fn split(text: &str) -> Vec<Range<usize>> {
     let mut start = 0;
     let mut chars = text.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
+        let closing = (c == '`').then(|| text[at + 1..].find('`')).flatten();
+        if let Some(inside) = closing {
+            // Nothing ends inside of code.
+            while chars
+                .next_if(|(next, _)| *next <= at + 1 + inside)
+                .is_some()
+            {}
+            continue;
+        }
         if !is_end(c) {
             continue;
         }
@@ -111,6 +120,10 @@ mod tests {
         check(
             "用 Weir v1.2 启动 weir.toml 文件。",
             &["用 Weir v1.2 启动 weir.toml 文件。"],
+        );
+        check(
+            "Send `{\"a\": \"…\"}`. A ` alone. Ends",
+            &["Send `{\"a\": \"…\"}`.", "A ` alone.", "Ends"],
         );
         check("  \n ", &[]);
     }

@@ -223,7 +223,7 @@ async fn an_endless_answer_ends_as_failed() {
     let answer = world
         .answer(script(&Script {
             text: Some("x".repeat(32 * 1024)),
-            tokens: Some(200),
+            tokens: Some(2_000),
             ..Script::default()
         }))
         .await;

@@ -14,11 +14,7 @@ async fn a_fresh_start_answers_about_weir_in_english_and_chinese_with_sources() 
     let weir = up(&["--ephemeral"]).await?;
     let client = Client::of(&weir)?;
     for (question, word, folder) in [
-        (
-            "How does a stream resume after a cut connection?",
-            "position",
-            "en/",
-        ),
+        ("How does a stream resume?", "position", "en/"),
         ("断线之后，流怎样继续？", "位置", "zh/"),
     ] {
         let frames = client.ask("s", question).await?.read_all().await?;
@@ -138,8 +134,8 @@ async fn a_killed_process_goes_on_with_the_accepted_turn_after_its_restart() -> 
 
 #[tokio::test]
 async fn what_prevents_a_start_is_one_clear_line_and_exit_code_1() -> Result<()> {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let taken = taken.local_addr()?.to_string();
+    let held = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let taken = held.local_addr()?.to_string();
     let free = [
         "--http",
         "127.0.0.1:0",
@@ -161,7 +157,6 @@ async fn what_prevents_a_start_is_one_clear_line_and_exit_code_1() -> Result<()>
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.local_addr()?.to_string()
     };
-    let _held = std::net::TcpListener::bind(&taken)?;
     check(
         &[
             "up",

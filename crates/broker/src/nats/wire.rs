@@ -46,7 +46,7 @@ pub(super) mod code {
     pub(in crate::nats) const NO_STREAM: u64 = 10_059;
     pub(in crate::nats) const NO_CONSUMER: u64 = 10_014;
     pub(in crate::nats) const STREAM_EXISTS: u64 = 10_058;
-    pub(in crate::nats) const WRONG_LAST_ID: u64 = 10_070;
+    pub(in crate::nats) const NO_ROLLUP: u64 = 10_111;
     pub(in crate::nats) const NO_PEERS: u64 = 10_005;
     pub(in crate::nats) const NOT_ENABLED: [u64; 2] = [10_039, 10_076];
 }

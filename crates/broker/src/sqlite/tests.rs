@@ -172,9 +172,9 @@ async fn a_failure_answers_every_command_of_its_batch_and_stores_none() {
     let place = Place::Folder(folder.path().to_owned());
     let store = Store::open(place, Limits::default()).await.unwrap();
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (started, running) = tokio::sync::oneshot::channel();
     let hold = store.write(false, move |_| {
-        begin.send(()).unwrap();
+        started.send(()).unwrap();
         Ok(released.recv().is_ok())
     });
     let insert = |key: &'static str, fails: bool| {
@@ -186,7 +186,7 @@ async fn a_failure_answers_every_command_of_its_batch_and_stores_none() {
     };
     // The three wait together while the writer is held up.
     let batch = async {
-        begun.await.unwrap();
+        running.await.unwrap();
         let mut batch = [insert("a", false), insert("b", true), insert("c", false)].map(Box::pin);
         for waiting in &mut batch {
             assert!(waiting.as_mut().now_or_never().is_none());
@@ -194,8 +194,8 @@ async fn a_failure_answers_every_command_of_its_batch_and_stores_none() {
         release.send(()).unwrap();
         futures::future::join_all(batch).await
     };
-    let (held, outcomes) = tokio::join!(hold, batch);
-    assert_eq!(held, Ok(true));
+    let (let_go, outcomes) = tokio::join!(hold, batch);
+    assert_eq!(let_go, Ok(true));
     for outcome in outcomes {
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     }

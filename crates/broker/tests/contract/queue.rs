@@ -222,14 +222,12 @@ pub(crate) async fn a_cleared_session_has_no_jobs(world: &World) {
     world.submit(&session, "two").await;
     assert_eq!(queue.depth().await, Ok(3));
     let delivery = world.next().await;
-    for cleared in [2, 0] {
-        assert_eq!(queue.clear(&session).await, Ok(cleared));
-    }
+    assert_eq!(queue.clear(&session).await, Ok(2));
+    assert_eq!(queue.clear(&session).await, Ok(0));
     assert_eq!(world.work().await, "other");
     // Whoever had one of them is none the wiser.
     delivery.lease.progress().await.unwrap();
     delivery.lease.acknowledge().await.unwrap();
-    world.all_done().await;
     world.submit(&session, "new").await;
     assert_eq!(world.work().await, "new");
     world.all_done().await;

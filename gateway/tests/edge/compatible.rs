@@ -1,0 +1,102 @@
+//! The contracts of the systems that Weir replaces.
+
+use proto::event;
+use serde_json::json;
+
+use crate::harness::{Edge, frames, problem};
+
+#[tokio::test]
+async fn chat_streams_messages_and_closes_with_end() {
+    let edge = Edge::start().await;
+    let body = json!({"userId": "test_user", "unknown": 1,
+                      "messages": [{"role": "user", "content": "帕金森的治疗方案有哪些?"}]});
+    let response = edge.post("/chat", &body).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut work = edge.work().await;
+    work.text("多巴").await;
+    work.text("胺").await;
+    work.complete().await;
+    let frames = frames(&response.text().await.unwrap());
+    let kinds: Vec<_> = frames.iter().map(|it| it.event.clone().unwrap()).collect();
+    assert_eq!(kinds, ["session", "message", "message", "end"]);
+    let session = work.delivery.session.id.to_string();
+    let turn = work.delivery.turn.to_string();
+    assert_eq!(
+        frames[0].data,
+        json!({"sessionId": session, "turnId": turn})
+    );
+    assert_eq!(
+        frames[1].data,
+        json!({"sessionId": session, "turnId": turn, "type": "text_chunk", "content": "多巴"})
+    );
+    assert_eq!(
+        frames[3].data,
+        json!({"sessionId": session, "turnId": turn, "status": "completed"})
+    );
+}
+
+#[tokio::test]
+async fn chat_passes_earlier_messages_on_as_history() {
+    let edge = Edge::start().await;
+    let messages = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+                          {"role": "user", "content": "c"}]);
+    let body = json!({"userId": "u", "sessionId": "s", "messages": messages});
+    let response = edge.post("/chat", &body).send().await.unwrap();
+    let mut work = edge.work().await;
+    assert_eq!(work.delivery.job.messages.len(), 3);
+    let failed = proto::Failed {
+        message: "It broke.".into(),
+        ..Default::default()
+    };
+    work.say(vec![event::Kind::Failed(failed)]).await;
+    let frames = frames(&response.text().await.unwrap());
+    let end = &frames.last().unwrap().data;
+    assert_eq!(
+        (&end["status"], &end["message"]),
+        (&json!("error"), &json!("It broke."))
+    );
+}
+
+#[tokio::test]
+async fn chat_refuses_what_is_no_conversation() {
+    let edge = Edge::start().await;
+    for body in [
+        json!({"userId": "u"}),
+        json!({"userId": "u", "messages": []}),
+        json!({"userId": "u", "messages": [{"role": "assistant", "content": "x"}]}),
+        json!({"userId": "u", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}]}),
+        json!({"userId": "", "messages": [{"role": "user", "content": "x"}]}),
+        json!({"messages": [{"role": "user", "content": "x"}]}),
+    ] {
+        problem(edge.post("/chat", &body).send().await.unwrap(), 400).await;
+    }
+}
+
+#[tokio::test]
+async fn stream_repeats_all_text_so_far_and_closes_with_end() {
+    let edge = Edge::start().await;
+    for round in ["one", "two"] {
+        let request = edge
+            .get("/stream")
+            .query(&[("username", "u"), ("query", round)]);
+        let response = request.send().await.unwrap();
+        let mut work = edge.work().await;
+        assert_eq!(work.delivery.session.id.as_str(), "stream");
+        work.text("a\n").await;
+        work.text("b").await;
+        work.complete().await;
+        work.settle().await;
+        let body = response.text().await.unwrap();
+        let frames = frames(&body);
+        assert_eq!(frames[0].raw, "data: {\"message\":\"a\\n\"}");
+        assert_eq!(frames[1].raw, "data: {\"message\":\"a\\nb\"}");
+        assert!(frames[2].is("end"));
+        assert_eq!(frames.len(), 3);
+    }
+    problem(edge.get("/stream?username=u").send().await.unwrap(), 400).await;
+    let head = edge
+        .http
+        .head(format!("http://{}/stream?username=u&query=x", edge.address));
+    assert_eq!(head.send().await.unwrap().status(), 405);
+    assert_eq!(edge.broker.queue.depth().await.unwrap(), 0);
+}

@@ -1,0 +1,203 @@
+//! Below HTTP: limits of the accept loop, and the page's files.
+
+use std::time::Duration;
+
+use gateway::Config;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{Edge, closed, raw};
+
+const SOON: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn a_peer_that_does_not_finish_its_head_is_closed_and_others_are_served() {
+    let edge = Edge::with(Config {
+        head_timeout: SOON,
+        ..Config::default()
+    })
+    .await;
+    for begin in [
+        "",
+        "P",
+        "PRI * HT",
+        "GET / HTTP/1.1\r\nHost: loc",
+        "GET / HTTP/1.1\r\n",
+    ] {
+        let mut stream = TcpStream::connect(edge.address).await.unwrap();
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        assert_eq!(edge.get("/healthz").send().await.unwrap().status(), 200);
+        assert_eq!(closed(&mut stream).await, "", "{begin:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let edge = Edge::with(Config {
+        body_timeout: SOON,
+        ..Config::default()
+    })
+    .await;
+    let head = "POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let answer = raw(edge.address, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("urn:weir:problem:body_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_of_two_lengths_is_refused_and_the_connection_closed() {
+    let edge = Edge::start().await;
+    let head = "POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let length = "Content-Length: 5\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for lines in [
+        format!("{length}{chunked}"),
+        format!("{chunked}{length}"),
+        format!("{length}{length}"),
+        "Content-Length: 5\r\nContent-Length: 6\r\n".to_owned(),
+        "Transfer-Encoding: xchunked\r\n".to_owned(),
+        "Content-Length: +5\r\n".to_owned(),
+    ] {
+        let smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = raw(
+            edge.address,
+            format!("{head}{lines}\r\n{smuggled}").as_bytes(),
+        )
+        .await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{lines}{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{lines}{answer}");
+    }
+}
+
+#[tokio::test]
+async fn heads_past_their_limits_are_refused() {
+    let edge = Edge::start().await;
+    let close = "Host: localhost\r\nConnection: close\r\n";
+    let many: String = (0..101).map(|it| format!("X-{it}: y\r\n")).collect();
+    for (request, status) in [
+        (
+            format!(
+                "GET / HTTP/1.1\r\n{close}X: {}\r\n\r\n",
+                "y".repeat(64 * 1024)
+            ),
+            431,
+        ),
+        (format!("GET / HTTP/1.1\r\n{close}{many}\r\n"), 431),
+        (
+            format!("GET /{} HTTP/1.1\r\n{close}\r\n", "y".repeat(9000)),
+            414,
+        ),
+        (format!("GET /healthz HTTP/1.1\r\n{close}\r\n"), 200),
+        (
+            "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
+            400,
+        ),
+        ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), 200),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_owned(),
+            400,
+        ),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+    ] {
+        let answer = raw(edge.address, request.as_bytes()).await;
+        let start = format!(
+            "HTTP/1.{} {status} ",
+            u8::from(!request.contains("HTTP/1.0"))
+        );
+        assert!(answer.starts_with(&start), "{status}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_has_no_more_connections_than_it_may() {
+    let edge = Edge::with(Config {
+        connections_per_peer: 2,
+        ..Config::default()
+    })
+    .await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(edge.address).await.unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        open.push(stream);
+    }
+    let mut third = TcpStream::connect(edge.address).await.unwrap();
+    assert_eq!(closed(&mut third).await, "");
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_let_go() {
+    let config = Config {
+        write_timeout: SOON,
+        ..Config::default()
+    };
+    let edge = Edge::with(config).await;
+    let mut stream = TcpStream::connect(edge.address).await.unwrap();
+    let head = "GET /v1/sessions/s/events?userId=u&after=start HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    edge.accepted("Why?").await;
+    let mut work = edge.work().await;
+    let long = "x".repeat(400 * 1024);
+    for _ in 0..30 {
+        work.text(&long).await;
+    }
+    work.complete().await;
+    // Others are not held up; what the slow one gets ends before the turn does.
+    let whole = edge.events("&after=start").await.until("completed").await;
+    assert_eq!(whole.len(), 32);
+    tokio::time::sleep(SOON * 3).await;
+    let got = closed(&mut stream).await;
+    assert!(got.len() < 30 * long.len(), "{}", got.len());
+    assert!(!got.ends_with("0\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn the_page_is_served_with_a_strict_policy_and_revalidates() {
+    let edge = Edge::start().await;
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/page/app.js", "text/javascript; charset=utf-8"),
+        ("/page/weir.css", "text/css; charset=utf-8"),
+        ("/page/weir.svg", "image/svg+xml"),
+    ] {
+        let response = edge.get(path).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], kind);
+        let policy = response.headers()["content-security-policy"]
+            .to_str()
+            .unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'"));
+        assert!(!policy.contains("unsafe"));
+        assert_eq!(response.headers()["referrer-policy"], "no-referrer");
+        let tag = response.headers()["etag"].clone();
+        let again = edge
+            .get(path)
+            .header("if-none-match", tag)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(again.status(), 304);
+    }
+}
+
+#[tokio::test]
+async fn the_status_says_what_runs_here() {
+    let edge = Edge::start().await;
+    edge.accepted("Why?").await;
+    let status: Value = edge
+        .get("/v1/status")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(status["broker"]["kind"], json!(edge.broker.profile.kind));
+    assert_eq!(status["queue"]["depth"], 1);
+    assert!(status["version"].is_string());
+}
