@@ -4,7 +4,8 @@
 //! Reads nothing outside the folders, also not through a link. Refuses folders
 //! it cannot read and more than [`MAX_BYTES`] in all.
 
-mod aim;
+mod asked;
+mod choice;
 mod index;
 mod passage;
 mod script;
@@ -19,7 +20,8 @@ use rust_embed::RustEmbed;
 use tokio::sync::OnceCell;
 use walkdir::WalkDir;
 
-pub(crate) use index::{Found, Index};
+pub(crate) use choice::Found;
+pub(crate) use index::Index;
 pub(crate) use passage::Form;
 pub(crate) use script::is_chinese;
 

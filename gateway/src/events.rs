@@ -54,7 +54,7 @@ pub(crate) async fn events(
         }
         From::Start | From::Now | From::After(_) | From::At(_) => String::new(),
     };
-    Ok(stream::of_session(&edge, opened, before, native))
+    Ok(stream::of_session(&edge, opened, &before, native))
 }
 
 /// The running turn up to now, its text as one event. Only the last frame has

@@ -95,7 +95,7 @@ struct Canonical<'a> {
 
 impl Question {
     /// Checks a native body.
-    pub(crate) fn native(id: SessionId, body: Body, key: Option<String>) -> Result<Self, Refusal> {
+    pub(crate) fn native(id: SessionId, body: Body, key: Option<&str>) -> Result<Self, Refusal> {
         let user = body
             .user_id
             .parse()
@@ -103,7 +103,7 @@ impl Question {
         check(&body)?;
         let session = Session { user, id };
         let admission = body.admission;
-        Ok(Self::new(session, body, key.as_deref(), admission))
+        Ok(Self::new(session, body, key, admission))
     }
 
     /// A question of a compatible dialect: it waits behind an unfinished turn.
@@ -260,12 +260,12 @@ fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
 }
 
 /// The client's key that makes a repeated submit the same turn.
-pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };
     match value.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= KEY_BYTES => Ok(Some(key.to_owned())),
+        Ok(key) if !key.is_empty() && key.len() <= KEY_BYTES => Ok(Some(key)),
         Ok(_) | Err(_) => Err(Refusal::field(
             "Idempotency-Key",
             format!("must be 1 to {KEY_BYTES} printable ASCII characters"),
@@ -326,7 +326,7 @@ mod tests {
 
     fn body(json: &str) -> Result<Question, Refusal> {
         let body = crate::extract::parse(json.as_bytes())?;
-        Question::native("s".parse().unwrap(), body, Some("k".into()))
+        Question::native("s".parse().unwrap(), body, Some("k"))
     }
 
     #[test]

@@ -70,7 +70,12 @@ pub(crate) async fn status(State(edge): Shared) -> Result<impl IntoResponse, Ref
 }
 
 async fn depth(edge: &crate::edge::Edge) -> Result<u64, Refusal> {
-    match timeout(PATIENCE, edge.broker.queue.depth()).await {
+    match timeout(
+        PATIENCE.min(edge.config.broker_timeout),
+        edge.broker.queue.depth(),
+    )
+    .await
+    {
         Ok(depth) => Ok(depth?),
         Err(_elapsed) => {
             let error = broker::Error::Unavailable("no answer in time".to_owned());

@@ -106,10 +106,10 @@ pub(crate) fn of_turn(
 pub(crate) fn of_session(
     edge: &Arc<Edge>,
     opened: Opened,
-    before: String,
+    before: &str,
     dialect: impl Dialect,
 ) -> Response {
-    Reader::new(edge, opened, None, dialect).respond(None, &before)
+    Reader::new(edge, opened, None, dialect).respond(None, before)
 }
 
 /// Opens a reader of a session.

@@ -44,6 +44,8 @@ pub(crate) struct Passage {
     /// Headings above, outermost first, joined by " > ".
     pub(crate) heading: Arc<str>,
     pub(crate) sentences: Vec<Sentence>,
+    /// Whether the document begins with it.
+    pub(crate) opens: bool,
 }
 
 /// The passages of a document, in order.
@@ -269,6 +271,7 @@ impl<'a> Cutter<'a> {
             source: Arc::clone(&self.source),
             heading: headings.join(" > ").into(),
             sentences: std::mem::take(&mut self.open),
+            opens: self.passages.is_empty(),
         });
     }
 }

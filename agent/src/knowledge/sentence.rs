@@ -45,7 +45,7 @@ fn push(text: &str, range: Range<usize>, sentences: &mut Vec<Range<usize>>) {
 }
 
 fn is_end(c: char) -> bool {
-    matches!(c, '.' | '!' | '?' | '。' | '！' | '？' | '；' | '…')
+    matches!(c, '.' | '!' | '?' | '。' | '！' | '？' | '…')
 }
 
 fn is_closing(c: char) -> bool {
@@ -57,8 +57,7 @@ fn is_closing(c: char) -> bool {
 
 /// Whether the mark that ends `before` also ends a sentence.
 fn ends_here(mark: char, before: &str, after: &str) -> bool {
-    let wide = is_wide(mark) || mark == '；';
-    if wide {
+    if is_wide(mark) {
         return true;
     }
     let Some(next) = after.chars().next() else {
@@ -108,8 +107,7 @@ mod tests {
             &[
                 "先存储，再显示。",
                 "断开后（比如换了网络。）",
-                "会继续；",
-                "为什么？",
+                "会继续；为什么？",
                 "因为有位置。",
             ],
         );

@@ -4,6 +4,8 @@
 //! then lower case, English stems, and no words that only hold a sentence
 //! together.
 
+use std::collections::HashSet;
+
 use tantivy::tokenizer::{
     Language, LowerCaser, Stemmer, StopWordFilter, TextAnalyzer, Token, TokenStream, Tokenizer,
 };
@@ -36,6 +38,44 @@ pub(crate) enum Grain {
     Characters,
 }
 
+/// Cuts questions, and the texts that may answer them, into terms.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    words: TextAnalyzer,
+    characters: TextAnalyzer,
+}
+
+impl Terms {
+    pub(crate) fn new() -> Self {
+        Self {
+            words: analyzer(Grain::Words),
+            characters: analyzer(Grain::Characters),
+        }
+    }
+
+    /// The terms of a question, in order, with repetitions.
+    pub(crate) fn asked(&mut self, question: &str) -> Vec<String> {
+        let mut terms = Vec::new();
+        let mut stream = self.words.token_stream(question);
+        while let Some(token) = stream.next() {
+            terms.push(token.text.clone());
+        }
+        terms
+    }
+
+    /// Everything that a text can be found by.
+    pub(crate) fn said(&mut self, text: &str) -> HashSet<String> {
+        let mut terms = HashSet::new();
+        let mut stream = self.characters.token_stream(text);
+        while let Some(token) = stream.next() {
+            if !terms.contains(&token.text) {
+                terms.insert(token.text.clone());
+            }
+        }
+        terms
+    }
+}
+
 /// The analyzer of questions, or of what they search.
 pub(crate) fn analyzer(grain: Grain) -> TextAnalyzer {
     let stopwords = STOPWORDS.split_whitespace().map(str::to_owned);
@@ -48,16 +88,6 @@ pub(crate) fn analyzer(grain: Grain) -> TextAnalyzer {
         .filter(StopWordFilter::remove(stopwords))
         .filter(Stemmer::new(Language::English))
         .build()
-}
-
-/// The terms of a text, in order, with repetitions.
-pub(crate) fn terms(analyzer: &mut TextAnalyzer, text: &str) -> Vec<String> {
-    let mut terms = Vec::new();
-    let mut stream = analyzer.token_stream(text);
-    while let Some(token) = stream.next() {
-        terms.push(token.text.clone());
-    }
-    terms
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +190,7 @@ mod tests {
 
     #[test]
     fn questions_become_the_terms_of_the_texts_that_answer_them() {
-        let mut analyzer = analyzer(Grain::Words);
+        let mut terms = Terms::new();
         for (text, want) in [
             ("How do streams resume?", "stream resum"),
             ("A resumed stream", "resum stream"),
@@ -172,7 +202,7 @@ mod tests {
             ("确认消息UTF-8", "确认 消息 utf 8"),
             ("帕金森的治疗方案有哪些?", "帕金森 治疗 方案"),
         ] {
-            assert_eq!(terms(&mut analyzer, text).join(" "), want, "{text}");
+            assert_eq!(terms.asked(text).join(" "), want, "{text}");
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use testkit::browser::Browser;
 use testkit::model::{Ending, FakeModel, Script};
 use testkit::process::Weir;
+use testkit::proxy::Proxy;
 
 use crate::stage::{said, tokens, up, weir};
 
@@ -44,6 +45,13 @@ async fn enter(browser: &Browser, modifiers: u8) -> Result<()> {
 async fn ask(browser: &Browser, question: &str) -> Result<()> {
     write(browser, question).await?;
     enter(browser, 0).await
+}
+
+/// Where a process serves its page.
+fn address(weir: &Weir) -> Result<SocketAddr> {
+    let page = weir.value("page")?;
+    let address = page.trim_start_matches("http://").trim_end_matches('/');
+    address.parse().context("the page's address")
 }
 
 async fn click(browser: &Browser, selector: &str) -> Result<()> {
@@ -159,7 +167,14 @@ async fn the_stop_button_stops_the_model_and_keeps_what_was_said() -> Result<()>
 #[tokio::test]
 async fn a_reload_in_the_middle_and_a_cut_connection_lose_nothing() -> Result<()> {
     let model = FakeModel::start().await?;
-    let (_weir, browser) = stage(&model).await?;
+    let (weir, browser) = stage(&model).await?;
+    let proxy = Proxy::start(address(&weir)?).await?;
+    browser
+        .open(&format!("http://{}/", proxy.address()))
+        .await?;
+    browser
+        .wait_for("!document.querySelector('#welcome').hidden")
+        .await?;
     ask(&browser, &tokens(150, 20)).await?;
     browser
         .wait_for(&format!("{}.includes('t10 ')", answer(0)))
@@ -169,12 +184,12 @@ async fn a_reload_in_the_middle_and_a_cut_connection_lose_nothing() -> Result<()
         .wait_for(&format!("{}.includes('t40 ')", answer(0)))
         .await?;
 
-    browser.offline(true).await?;
+    proxy.cut();
     browser
-        .wait_for("document.querySelector('#connection').textContent !== ''")
+        .wait_for("document.querySelector('#connection').classList.contains('trouble')")
         .await?;
     let before = browser.run(&format!("return {}", answer(0))).await?;
-    browser.offline(false).await?;
+    proxy.mend();
     browser
         .wait_for(&format!("{}.includes('t149')", answer(0)))
         .await?;
@@ -235,11 +250,7 @@ async fn a_restarted_server_is_found_again_with_the_whole_conversation() -> Resu
         .wait_for("document.querySelector('#connection').classList.contains('trouble')")
         .await?;
 
-    let address = page.trim_start_matches("http://").trim_end_matches('/');
-    address
-        .parse::<SocketAddr>()
-        .context("the page's address")?;
-    let _second = start(address).await?;
+    let _second = start(&address(&first)?.to_string()).await?;
     browser
         .wait_for(&format!("{}.includes('t29')", answer(0)))
         .await?;

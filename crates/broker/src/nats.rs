@@ -125,16 +125,16 @@ async fn check(wire: &Wire) -> Result<String> {
 /// What an acknowledgement is worth. A server does not tell its clients when it
 /// writes through to the disk.
 fn durability(replicas: usize) -> String {
-    let stored = match replicas {
-        1 => "stored in a file on one server".to_owned(),
-        n => format!("stored in files on a majority of {n} servers"),
-    };
-    let cut = match replicas {
-        1 => "a power cut",
-        _ => "a power cut of that majority",
+    let (stored, cut) = match replicas {
+        1 => ("in a file on one server".to_owned(), "a power cut"),
+        n => (
+            format!("in files on a majority of {n} servers"),
+            "a power cut of that majority",
+        ),
     };
     format!(
-        "{stored}; survives the death of a server process; {cut} loses what the server's own \
-         sync_interval (2 minutes unless configured; \"always\" loses nothing) had not yet written"
+        "stored {stored}; survives kill -9 of a server; {cut} can lose all that was acknowledged \
+         within the server's own sync_interval: 2 minutes unless its configuration says \
+         otherwise, nothing with \"always\""
     )
 }

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod model;
 pub mod nats;
 pub mod process;
+pub mod proxy;
 pub mod sse;
 
 /// How long a wait for a state may take before it is an error.

@@ -167,6 +167,22 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// Waits for the end of the process, which would write into the folder that
+    /// is about to be removed.
+    fn drop(&mut self) {
+        if self.child.start_kill().is_err() {
+            return;
+        }
+        for _ in 0..2_000 {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+    }
+}
+
 /// How far a server has come.
 #[derive(Debug, Clone, Copy)]
 enum Stage {

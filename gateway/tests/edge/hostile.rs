@@ -18,12 +18,9 @@ async fn post(edge: &Edge, path: &str, body: impl Into<reqwest::Body>) -> reqwes
 async fn bodies_that_are_no_questions_are_refused_on_every_route() {
     let edge = Edge::start().await;
     let deep = format!("{{\"userId\":{}", "[".repeat(100_000));
-    let wide = format!(
-        "{{\"userId\":\"u\",\"input\":\"x\",\"metadata\":{{{}\"z\":\"\"}}}}",
-        (0..50_000)
-            .map(|it| format!("\"{it}\":\"\","))
-            .collect::<String>()
-    );
+    let entries: Vec<_> = (0..50_000).map(|it| format!("\"{it}\":\"\"")).collect();
+    let entries = entries.join(",");
+    let wide = format!("{{\"userId\":\"u\",\"input\":\"x\",\"metadata\":{{{entries}}}}}");
     let number = format!("{{\"userId\":{}}}", "9".repeat(900_000));
     for path in ["/v1/sessions/s/turns", "/v1/sessions/s/cancel", "/chat"] {
         for body in [
@@ -111,9 +108,8 @@ async fn strange_ids_are_fine_and_isolated() {
         &"x".repeat(128),
     ];
     for id in ids {
-        let mut url = reqwest::Url::parse(&format!("http://{}", edge.address)).unwrap();
-        url.set_path("/v1/sessions/");
-        let encoded: String = id.bytes().map(|it| format!("%{it:02X}")).collect();
+        let encoded: Vec<_> = id.bytes().map(|it| format!("%{it:02X}")).collect();
+        let encoded = encoded.concat();
         let path = format!("/v1/sessions/{encoded}/turns");
         let body = json!({"userId": id, "input": id});
         let request = edge.post(&path, &body).header("prefer", "respond-async");
@@ -170,7 +166,6 @@ async fn unknown_paths_and_methods_are_problems() {
     let edge = Edge::start().await;
     for path in [
         "/nothing",
-        "/v1/sessions//turns",
         "/v1",
         "/page/none.js",
         "/page/..%2fCargo.toml",
@@ -178,6 +173,9 @@ async fn unknown_paths_and_methods_are_problems() {
     ] {
         problem(edge.get(path).send().await.unwrap(), 404).await;
     }
+    let nameless = edge.post("/v1/sessions//turns", &json!({"userId": "u", "input": "x"}));
+    let refusal = problem(nameless.send().await.unwrap(), 400).await;
+    assert_eq!(refusal["violations"][0]["field"], "sessionId");
     let response = edge.get("/v1/sessions/s/turns").send().await.unwrap();
     assert_eq!(response.headers()["allow"], "POST");
     problem(response, 405).await;

@@ -32,8 +32,6 @@ async fn a_drain_cuts_turns_and_closes_sessions() {
     work.text("Because").await;
     turn.until("text").await;
     session.until("text").await;
-    let waiting = edge.ask("Why?").header("idempotency-key", "k");
-    drop(waiting);
     edge.life.drain();
     assert!(
         turn.next().await.is_err(),
@@ -68,10 +66,10 @@ struct Faulty {
 
 impl Faulty {
     fn check(&self) -> Result<()> {
-        match self.off.load(Ordering::SeqCst) {
-            true => Err(Error::Corrupt("on purpose".into())),
-            false => Ok(()),
+        if self.off.load(Ordering::SeqCst) {
+            return Err(Error::Corrupt("on purpose".into()));
         }
+        Ok(())
     }
 }
 
@@ -166,7 +164,12 @@ async fn faulty() -> (Edge, Arc<AtomicBool>) {
         log: faulty,
         ..broker
     };
-    (Edge::on(Config::default(), broker).await, off)
+    let broker_timeout = Duration::from_millis(200);
+    let config = Config {
+        broker_timeout,
+        ..Config::default()
+    };
+    (Edge::on(config, broker).await, off)
 }
 
 #[tokio::test]

@@ -26,8 +26,8 @@ async fn play(edge: &Edge) {
     work.settle().await;
 }
 
-fn bytes(frames: &[Frame]) -> String {
-    frames.iter().map(|it| format!("{}\n\n", it.raw)).collect()
+fn bytes(frames: &[Frame]) -> Vec<&str> {
+    frames.iter().map(|it| it.raw.as_str()).collect()
 }
 
 #[tokio::test]

@@ -62,15 +62,22 @@ impl Queue for Jobs {
             return Err(Error::Unsuitable(format!("a job's turn id {why}")));
         }
         // The server forgets a submit after a while, but not an unfinished job.
-        if admission == Admission::Enqueue && self.holds(session, &job.turn_id).await? {
+        if admission == Admission::Enqueue && self.holds(session, &job.turn_id).await?.is_some() {
             return Ok(Submitted::Duplicate);
         }
         let deadline = Instant::now() + PATIENCE;
+        let mut doubtful = false;
         loop {
             match self.submit_once(session, job, &payload, admission).await {
                 Err(Error::Unavailable(why)) if Instant::now() < deadline => {
                     tracing::debug!(?session, why, "a submit is in doubt; trying again");
+                    doubtful = true;
                     sleep(Duration::from_millis(50)).await;
+                }
+                // Most likely the doubtful try's own success.
+                Ok(Submitted::Duplicate) if doubtful => {
+                    let held = self.holds(session, &job.turn_id).await?;
+                    return Ok(held.map_or(Submitted::Duplicate, Submitted::Accepted));
                 }
                 outcome => return outcome,
             }
@@ -190,7 +197,7 @@ impl Jobs {
 
     /// Whether this turn's job was submitted before.
     async fn knows(&self, session: &Session, job: &Job) -> Result<bool> {
-        if self.holds(session, &job.turn_id).await? {
+        if self.holds(session, &job.turn_id).await?.is_some() {
             return Ok(true);
         }
         // A publish that can only be refused, or be told that it is a repetition:
@@ -214,10 +221,12 @@ impl Jobs {
         }
     }
 
-    /// Whether the session has an unfinished job of this turn.
-    async fn holds(&self, session: &Session, turn: &str) -> Result<bool> {
-        let pending = self.pending(session).await?;
-        Ok(pending.iter().any(|it| it.job.turn_id == turn))
+    /// Where the session's unfinished job of this turn stands.
+    async fn holds(&self, session: &Session, turn: &str) -> Result<Option<Sequence>> {
+        let mut pending = self.pending(session).await?.into_iter();
+        Ok(pending
+            .find(|it| it.job.turn_id == turn)
+            .map(|it| it.sequence))
     }
 
     /// `None` for a job that cannot be read; it is buried.

@@ -27,7 +27,9 @@ pub(super) const PUBLISH: Duration = Duration::from_secs(5);
 pub(super) const ASK: Duration = Duration::from_secs(2);
 
 const CONNECT: Duration = Duration::from_secs(3);
-const PING: Duration = Duration::from_secs(5);
+/// The third ping without an answer ends a connection: a server that hangs is
+/// left, and another one is found, well within the time that an append is tried.
+const PING: Duration = Duration::from_secs(3);
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of a publish that met another one of its subject still under way.
 const BUSY_TRIES: u32 = 64;

@@ -15,6 +15,8 @@ use crate::{Error, Result};
 const VERSION: i64 = 1;
 /// How long a connection waits for a tool that holds the file.
 const BUSY: Duration = Duration::from_secs(5);
+/// What is left of the write-ahead log after a burst, in bytes.
+const LOG_BYTES: u32 = 64 * 1024 * 1024;
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 64;
 
@@ -84,7 +86,9 @@ pub(super) fn lock(folder: &Path) -> Result<Locked> {
     let unsuitable = |error: &std::io::Error| {
         Error::Unsuitable(format!("cannot keep data in the folder {name}: {error}"))
     };
-    create_dir_all(folder).map_err(|error| unsuitable(&error))?;
+    create_dir_all(folder)
+        .and_then(|()| keep(folder))
+        .map_err(|error| unsuitable(&error))?;
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -103,15 +107,31 @@ pub(super) fn lock(folder: &Path) -> Result<Locked> {
     }
 }
 
+/// A folder made just now survives a power cut once its parent is synced; what
+/// is in it is SQLite's business.
+fn keep(folder: &Path) -> std::io::Result<()> {
+    match folder.canonicalize()?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// The connection of the writer to a file.
 pub(super) fn file(path: &Path) -> Result<Connection> {
-    let connection = Connection::open(path).map_err(|error| explain(&error))?;
+    let failed = |error: &rusqlite::Error| {
+        let explained = explain(error);
+        if let Error::Unavailable(why) = explained {
+            return Error::Unsuitable(format!("{}: {why}", path.display()));
+        }
+        explained
+    };
+    let connection = Connection::open(path).map_err(|error| failed(&error))?;
     connection
         .busy_timeout(BUSY)
-        .map_err(|error| explain(&error))?;
+        .map_err(|error| failed(&error))?;
     let mode: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(|error| explain(&error))?;
+        .map_err(|error| failed(&error))?;
     if mode != "wal" {
         return Err(Error::Unsuitable(format!(
             "{}: the file system does not support a write-ahead log",
@@ -156,7 +176,8 @@ fn prepare(connection: Connection) -> Result<Connection> {
     connection
         .execute_batch(&format!(
             "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; \
-             PRAGMA secure_delete = FAST; {set_up} {LEASES}"
+             PRAGMA secure_delete = FAST; PRAGMA journal_size_limit = {LOG_BYTES}; \
+             {set_up} {LEASES}"
         ))
         .map_err(|error| explain(&error))?;
     Ok(connection)

@@ -24,6 +24,8 @@ mod queue;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod world;
 
 /// Gives the list of all cases to a macro.
@@ -83,6 +85,7 @@ macro_rules! with_every_case {
                 pending_jobs_are_listed_in_order_with_the_one_that_runs,
                 the_first_job_of_a_session_is_known,
                 a_cleared_session_has_no_jobs,
+                a_session_cleared_under_its_worker_goes_on,
                 many_workers_get_every_job,
             ],
             leases: [

@@ -1,0 +1,11 @@
+//! What only the JetStream implementation promises: what it refuses at start,
+//! and what becomes of jobs, entries and readers when servers die.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,77 @@
+//! What the tests do all the time.
+
+use std::time::Duration;
+
+use broker::nats::{Config, open};
+use broker::{Admission, Broker, Error, Limits, Outcome, Sequence, Submitted, append};
+use proto::{Entry, Event, FORMAT, Job, Session, TurnId, event};
+
+/// Longer than anything here may take.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+pub(crate) fn config(url: &str) -> Config {
+    Config {
+        url: url.to_owned(),
+        replicas: 1,
+        limits: Limits::default(),
+        name: "test".to_owned(),
+    }
+}
+
+pub(crate) fn session(id: &str) -> Session {
+    Session::parse("test_user", id).expect("an id")
+}
+
+pub(crate) fn job(session: &Session) -> Job {
+    Job {
+        version: FORMAT,
+        user_id: session.user.to_string(),
+        session_id: session.id.to_string(),
+        turn_id: TurnId::new().to_string(),
+        ..Job::default()
+    }
+}
+
+pub(crate) fn entry(follows: Sequence, text: &str) -> Entry {
+    Entry {
+        version: FORMAT,
+        follows: follows.0,
+        events: vec![Event::from(event::Kind::Text(text.to_owned()))],
+        ..Entry::default()
+    }
+}
+
+pub(crate) async fn store(
+    broker: &Broker,
+    session: &Session,
+    follows: Sequence,
+    text: &str,
+) -> Sequence {
+    match append(&*broker.log, session, &entry(follows, text))
+        .await
+        .expect("stored or refused")
+    {
+        Outcome::Stored(sequence) => sequence,
+        Outcome::Refused => panic!("refused"),
+    }
+}
+
+pub(crate) async fn refusal(config: Config) -> String {
+    match open(config).await {
+        Err(Error::Unsuitable(why)) => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// A turn that was refused is not remembered as submitted.
+pub(crate) async fn assert_refused_turn_may_come_again(broker: &Broker) {
+    let (session, queue) = (session("again"), &broker.queue);
+    let (first, second) = (job(&session), job(&session));
+    let submit = |job| queue.submit(&session, job, Admission::IfEmpty);
+    submit(&first).await.expect("room");
+    assert_eq!(submit(&second).await, Err(Error::Busy));
+    assert_eq!(queue.clear(&session).await, Ok(1));
+    let again = submit(&second).await;
+    assert!(matches!(again, Ok(Submitted::Accepted(_))), "{again:?}");
+    assert_eq!(queue.clear(&session).await, Ok(1));
+}
