@@ -3,6 +3,8 @@
 //!
 //! Knows no gRPC and no readers, and does not decide when a turn is stopped.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use proto::ask_event::Kind;
 use proto::{Completed, Failed, Message, TranscriptTurn};
@@ -17,6 +19,14 @@ const MAX_PROMPT_MESSAGES: usize = 200;
 
 /// The most text of a conversation that a model is shown, in bytes.
 const MAX_PROMPT_BYTES: usize = 256 * 1024;
+
+/// How long an answer may take.
+const MAX_ANSWER: Duration = Duration::from_secs(60 * 60);
+
+/// How long an answer waits for the store before it has failed after all, and
+/// how long an end does that is none the worse for not being remembered.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What answers questions.
 #[derive(Debug)]
@@ -43,7 +53,12 @@ impl Engine {
     /// Answers into the buffer. The result says how the turn ends; dropping the
     /// future drops the model's work.
     pub(crate) async fn answer(&self, question: &Question, past: &Past, into: &Writer) -> Kind {
-        match self.relay(question, past, into).await {
+        let relay = tokio::time::timeout(MAX_ANSWER, self.relay(question, past, into));
+        let out_of_time = |_| {
+            let message = "the answer took longer than one turn may";
+            Err(Failure::lasting("timeout", message))
+        };
+        match relay.await.unwrap_or_else(out_of_time) {
             Ok(reason) => Kind::Completed(Completed {
                 finish_reason: reason.to_owned(),
             }),
@@ -104,9 +119,12 @@ impl Engine {
         }
         let turn = record(question, past, answer);
         let key = &question.key;
-        let Err(error) = self.transcripts.store(&key.session, &turn, past).await else {
-            return end;
-        };
+        let patience = if completed { PATIENCE } else { SHORT_PATIENCE };
+        let stored = self
+            .transcripts
+            .store(&key.session, &turn, past, patience)
+            .await;
+        let Err(error) = stored else { return end };
         tracing::warn!(session = ?key.session, turn = %key.turn, %error, "transcript not stored");
         if !completed {
             return end;
@@ -124,10 +142,12 @@ fn record(question: &Question, past: &Past, answer: String) -> TranscriptTurn {
         None => question.earlier.clone(),
     };
     messages.push(question.input.clone());
-    messages.push(Message {
-        role: "assistant".to_owned(),
-        content: answer,
-    });
+    if !answer.is_empty() {
+        messages.push(Message {
+            role: "assistant".to_owned(),
+            content: answer,
+        });
+    }
     TranscriptTurn {
         turn_id: question.key.turn.to_string(),
         messages,

@@ -9,6 +9,7 @@ mod cut;
 mod engine;
 mod knowledge;
 mod model;
+mod reader;
 mod registry;
 mod request;
 mod server;
@@ -38,6 +39,7 @@ use crate::model::openai::Provider;
 use crate::model::{EXTRACTIVE, Models, openai_name};
 use crate::registry::{Limits, Registry};
 use crate::server::Service;
+pub use crate::server::incoming;
 use crate::transcript::Transcripts;
 
 /// The model when a key is configured and no model is named.
@@ -196,8 +198,9 @@ impl Agent {
     }
 
     /// Serves on these connections until the drain: then health says so, no
-    /// connection is taken, and running streams go on to their end. Also ready
-    /// when no connection comes any more: only the drain ends it.
+    /// connection is taken, and running streams go on to their end. May be
+    /// called for several kinds of connections. That none comes any more does
+    /// not end it; only the drain does.
     pub async fn serve<IO, S>(&self, incoming: S) -> Result<(), Error>
     where
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,

@@ -8,12 +8,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use proto::{AskEvent, Session, TurnId};
+use proto::{Session, TurnId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::{Buffer, Writer};
+use crate::reader::Reader;
 
 /// Names a turn: the session with its user, and the turn's id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,6 +70,12 @@ struct Known {
     stop: Stop,
 }
 
+impl Known {
+    fn reader(&self, index: u32) -> Reader {
+        Reader::new(self.events.clone(), self.readers.clone(), index)
+    }
+}
+
 #[derive(Debug)]
 struct Ended {
     at: Instant,
@@ -113,7 +120,7 @@ impl Registry {
         if let Some(known) = turns.known.get(key)
             && index <= known.events.borrow().last()
         {
-            return Ok((Reader::new(known, index), None));
+            return Ok((known.reader(index), None));
         }
         if draining {
             return Err(Refused::Draining);
@@ -143,7 +150,7 @@ impl Registry {
             key: key.clone(),
             registry: Arc::clone(self),
         };
-        let reader = Reader::new(&known, index);
+        let reader = known.reader(index);
         turns.known.insert(key.clone(), known);
         Ok((reader, Some(seat)))
     }
@@ -243,6 +250,13 @@ impl Seat {
             }
         }
     }
+
+    /// Ready while nobody reads the turn.
+    pub(crate) async fn unread(&self) {
+        // Without its readers' counter it was superseded: nobody can come.
+        let mut readers = self.readers.clone();
+        drop(readers.wait_for(|count| *count == 0).await);
+    }
 }
 
 impl Drop for Seat {
@@ -251,61 +265,10 @@ impl Drop for Seat {
     }
 }
 
-/// The turn stopped without an end: ask again to run it anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lost;
-
-/// One caller's place in a turn.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    events: watch::Receiver<Buffer>,
-    index: u32,
-    readers: watch::Sender<usize>,
-}
-
-impl Reader {
-    fn new(known: &Known, index: u32) -> Self {
-        let readers = known.readers.clone();
-        readers.send_modify(|count| *count += 1);
-        Self {
-            events: known.events.clone(),
-            index,
-            readers,
-        }
-    }
-
-    /// The next event; `None` after the terminal one.
-    pub(crate) async fn next(&mut self) -> Option<Result<AskEvent, Lost>> {
-        loop {
-            let (event, ended) = self.look();
-            if let Some(event) = event {
-                self.index = event.index;
-                return Some(Ok(event));
-            }
-            if ended {
-                return None;
-            }
-            if self.events.changed().await.is_err() {
-                return Some(Err(Lost));
-            }
-        }
-    }
-
-    fn look(&mut self) -> (Option<AskEvent>, bool) {
-        let buffer = self.events.borrow_and_update();
-        (buffer.after(self.index), buffer.ended())
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.readers.send_modify(|count| *count -= 1);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reader::Lost;
     use proto::ask_event::Kind;
 
     const GRACE: Duration = Duration::from_secs(30);

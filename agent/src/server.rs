@@ -1,6 +1,7 @@
 //! The agent over gRPC. Error statuses are for calls that could not start; what
 //! happens later is told as a terminal event, and the status is OK.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use futures::Stream;
 use process::Lifecycle;
 use proto::knowledge_agent_server::{KnowledgeAgent, KnowledgeAgentServer};
 use proto::{AskEvent, AskRequest, CancelRequest, CancelResponse};
+use tokio::net::{TcpListener, TcpStream};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
@@ -16,7 +18,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::engine::Engine;
 use crate::model::Models;
-use crate::registry::{Lost, Reader, Refused, Registry};
+use crate::reader::{Lost, Reader};
+use crate::registry::{Refused, Registry};
 use crate::request::{self, Violations};
 use crate::turn;
 
@@ -38,6 +41,28 @@ const PING_WAIT: Duration = Duration::from_secs(10);
 
 /// The metadata that names the turn, also when its id was made here.
 const TURN_ID: &str = "weir-turn-id";
+
+/// How long accepting rests after it failed, as when no file is left to open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections as [`Agent::serve`](crate::Agent::serve) should get them: small
+/// frames are sent at once, and an error of accepting is waited out.
+pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> + Send {
+    futures::stream::unfold(listener, |listener| async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let ready = stream.set_nodelay(true).map(|()| stream);
+                    return Some((ready, listener));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    })
+}
 
 /// A tonic server with the agent's limits.
 pub(crate) fn transport() -> Server {
@@ -82,7 +107,8 @@ impl KnowledgeAgent for Service {
             .map_err(refused)?;
         if let Some(seat) = seat {
             let engine = Arc::clone(&self.engine);
-            self.life.spawn(turn::run(engine, question, seat));
+            let turn = turn::run(engine, question, seat, self.life.clone());
+            self.life.spawn(turn);
         }
         let mut response = Response::new(events(reader));
         if let Ok(turn) = MetadataValue::try_from(turn) {

@@ -16,7 +16,7 @@ use crate::cut;
 /// The largest transcript, encoded, in bytes.
 const MAX_BYTES: usize = broker::MAX_RECORD_BYTES - 64 * 1024;
 
-/// How long a change is tried while the store does not answer.
+/// How long the past is asked for while the store does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The first pause between two tries; each is twice as long as the one before.
@@ -31,9 +31,10 @@ pub(crate) struct Transcripts {
 /// A session's transcript as it was when a turn began.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
-    /// Messages of the other turns, oldest first; `None` when there is no
-    /// transcript.
+    /// Messages of the other turns, oldest first; `None` when there were none.
     pub(crate) messages: Option<Vec<Message>>,
+    /// Whether there was a transcript, if only of this very turn.
+    stored: bool,
 }
 
 impl Transcripts {
@@ -41,57 +42,34 @@ impl Transcripts {
         Self { records }
     }
 
-    /// What the session said before this turn.
+    /// What the session said before this turn. Waits out a short outage.
     pub(crate) async fn before(&self, session: &Session, turn: TurnId) -> broker::Result<Past> {
         let key = broker::Key::session(session);
-        let Some(record) = self.records.get(Bucket::Transcripts, &key).await? else {
+        let read = || self.records.get(Bucket::Transcripts, &key);
+        let Some(record) = insist(PATIENCE, read).await? else {
             return Ok(Past::default());
         };
         let turn = turn.to_string();
-        let messages = decode(&record)?
-            .turns
-            .into_iter()
-            .filter(|it| it.turn_id != turn)
-            .flat_map(|it| it.messages)
-            .collect();
+        let mut others = decode(&record)?.turns;
+        others.retain(|it| it.turn_id != turn);
+        let known = !others.is_empty();
+        let messages = others.into_iter().flat_map(|it| it.messages);
         Ok(Past {
-            messages: Some(messages),
+            messages: known.then(|| messages.collect()),
+            stored: true,
         })
     }
 
     /// Stores a turn as the session's last, in place of what was stored of it.
+    /// Tries for as long as `patience`.
     pub(crate) async fn store(
         &self,
         session: &Session,
         turn: &TranscriptTurn,
         past: &Past,
+        patience: Duration,
     ) -> broker::Result<()> {
-        let tried = tokio::time::timeout(PATIENCE, self.insist(session, turn, past)).await;
-        tried.unwrap_or_else(|_| {
-            Err(broker::Error::Unavailable(
-                "the transcript could not be stored in time".to_owned(),
-            ))
-        })
-    }
-
-    async fn insist(
-        &self,
-        session: &Session,
-        turn: &TranscriptTurn,
-        past: &Past,
-    ) -> broker::Result<()> {
-        let mut pause = PAUSE;
-        loop {
-            match self.change(session, turn, past).await {
-                Err(broker::Error::Conflict) => {}
-                Err(broker::Error::Unavailable(reason)) => {
-                    tracing::debug!(reason, "a transcript waits for the store");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
-                done => return done,
-            }
-        }
+        insist(patience, || self.change(session, turn, past)).await
     }
 
     async fn change(
@@ -104,7 +82,8 @@ impl Transcripts {
         let found = self.records.get(Bucket::Transcripts, &key).await?;
         let (transcript, expected) = match &found {
             Some(record) => (decode(record)?, Expected::Revision(record.revision)),
-            None if past.messages.is_some() => return Ok(()),
+            // Erased while the turn ran.
+            None if past.stored => return Ok(()),
             None => (Transcript::default(), Expected::Absent),
         };
         let value = with(transcript, turn.clone()).encode_to_vec().into();
@@ -113,6 +92,39 @@ impl Transcripts {
             .await?;
         Ok(())
     }
+}
+
+/// Tries again after a conflict, and after a pause when the store does not
+/// answer, until `patience` is over.
+async fn insist<T, F>(
+    patience: Duration,
+    attempt: impl Fn() -> F + Send + Sync,
+) -> broker::Result<T>
+where
+    T: Send,
+    F: Future<Output = broker::Result<T>> + Send,
+{
+    let trying = async {
+        let mut pause = PAUSE;
+        loop {
+            match attempt().await {
+                Err(broker::Error::Conflict) => {}
+                Err(broker::Error::Unavailable(reason)) => {
+                    tracing::debug!(reason, "a transcript waits for the store");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                done => return done,
+            }
+        }
+    };
+    tokio::time::timeout(patience, trying)
+        .await
+        .unwrap_or_else(|_| {
+            Err(broker::Error::Unavailable(
+                "the store did not answer in time".to_owned(),
+            ))
+        })
 }
 
 fn decode(record: &Record) -> broker::Result<Transcript> {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use process::Lifecycle;
 use proto::Cancelled;
 use proto::ask_event::Kind;
 
@@ -13,13 +14,19 @@ use crate::registry::Seat;
 use crate::request::Question;
 
 /// Runs the turn until it has ended. Without any reader for the grace it stops
-/// without a word and is unknown again: asked once more, it runs anew.
-pub(crate) async fn run(engine: Arc<Engine>, question: Question, seat: Seat) {
-    let key = question.key.clone();
+/// without a word and is unknown again: asked once more, it runs anew. In a
+/// drain nobody can come back, and the grace is over at once.
+pub(crate) async fn run(engine: Arc<Engine>, question: Question, seat: Seat, life: Lifecycle) {
+    let turn = question.key.turn;
+    let deserted = async {
+        life.draining().await;
+        seat.unread().await;
+    };
     tokio::select! {
         biased;
-        () = seat.stop.forget.cancelled() => tracing::debug!(turn = %key.turn, "superseded"),
-        () = seat.abandoned() => tracing::info!(turn = %key.turn, "abandoned"),
+        () = seat.stop.forget.cancelled() => tracing::debug!(%turn, "superseded"),
+        () = seat.abandoned() => tracing::info!(%turn, "abandoned"),
+        () = deserted => tracing::info!(%turn, "abandoned in the drain"),
         () = complete(&engine, &question, &seat) => {}
     }
 }

@@ -11,6 +11,7 @@ use proto::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::Leaving;
 use crate::agents::Agents;
 use crate::decide::{Step, step};
 use crate::park::park;
@@ -28,7 +29,18 @@ pub(crate) struct Shop {
     pub(crate) attempts: u32,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) parking: Arc<Semaphore>,
+    pub(crate) leaving: Leaving,
     pub(crate) life: Lifecycle,
+}
+
+impl Shop {
+    /// Ready once turns under way are to be given back.
+    async fn leaves(&self) {
+        match self.leaving {
+            Leaving::HandOver => self.life.draining().await,
+            Leaving::Finish => std::future::pending().await,
+        }
+    }
 }
 
 /// What becomes of the job.
@@ -149,9 +161,11 @@ impl Attempt<'_> {
             .shop
             .agents
             .ask(self.seat.session(), self.request(resume_after));
-        match relay(&mut self.seat, &self.shop.agents, events).await? {
+        let leaves = Box::pin(self.shop.leaves());
+        match relay(&mut self.seat, &self.shop.agents, events, leaves).await? {
             Ended::Stored => Ok(Some(Settlement::Done)),
             Ended::Fenced => Ok(Some(Settlement::Silence)),
+            Ended::Left => Ok(Some(Settlement::Later(Duration::ZERO))),
         }
     }
 

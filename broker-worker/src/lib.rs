@@ -7,6 +7,8 @@
 mod agents;
 mod attempt;
 mod decide;
+#[cfg(test)]
+mod model;
 mod park;
 mod pending;
 mod pull;
@@ -29,16 +31,30 @@ pub struct Config {
     pub attempts: u32,
     /// How long an attempt looks for an agent that answers.
     pub patience: Duration,
+    /// What becomes of the turns under way when the process drains.
+    pub leaving: Leaving,
+}
+
+/// What a worker does with its turns when its process drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It gives the jobs back at once; the next worker goes on where it
+    /// stopped, with the same agent.
+    HandOver,
+    /// It works on until they end: for a process that takes the agent along.
+    Finish,
 }
 
 impl Config {
-    /// The defaults for these agents: 256 slots, 5 attempts, 15 seconds.
+    /// The defaults for these agents: 256 slots, 5 attempts, 15 seconds, and
+    /// turns are handed over.
     pub fn new(agents: Vec<Agent>) -> Self {
         Self {
             slots: 256,
             agents,
             attempts: 5,
             patience: Duration::from_secs(15),
+            leaving: Leaving::HandOver,
         }
     }
 }

@@ -29,6 +29,7 @@ pub async fn run(config: Config, broker: Broker, life: Lifecycle) -> Result<(), 
         attempts: config.attempts,
         slots: Arc::new(Semaphore::new(config.slots)),
         parking: Arc::new(Semaphore::new(config.slots)),
+        leaving: config.leaving,
         life: life.clone(),
     });
     loop {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Follow, Followed, From, MAX_ENTRY_BYTES, Outcome, Position, Result};
-use futures::StreamExt as _;
+use futures::future::FusedFuture as _;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 use proto::{Cancelled, Entry, Event, Failed, event};
 use tokio::time::{Instant, sleep_until};
 
@@ -28,13 +29,16 @@ pub(crate) enum Ended {
     Stored,
     /// The session is no longer this attempt's.
     Fenced,
+    /// All that was said is stored, and another worker is to go on.
+    Left,
 }
 
-/// Relays until the turn ends or the session is lost.
+/// Relays until the turn ends, the session is lost, or `leaves` is ready.
 pub(crate) async fn relay(
     seat: &mut Seat,
     agents: &Arc<Agents>,
     events: BoxStream<'static, Event>,
+    leaves: impl Future<Output = ()> + Send + Unpin,
 ) -> Result<Ended> {
     let mut relay = Relay {
         seat,
@@ -46,7 +50,7 @@ pub(crate) async fn relay(
         quiet_at: Instant::now() + QUIET,
         over: false,
     };
-    relay.run().await
+    relay.run(leaves).await
 }
 
 struct Relay<'a> {
@@ -66,19 +70,33 @@ enum Happened {
     Written(Entry, Result<Outcome>),
     Said(Option<Event>),
     Heard(Result<Followed>),
+    Left,
 }
 
 impl Relay<'_> {
-    async fn run(&mut self) -> Result<Ended> {
+    async fn run(&mut self, leaves: impl Future<Output = ()> + Send + Unpin) -> Result<Ended> {
+        let mut leaves = leaves.fuse();
         loop {
             self.write();
-            let ended = match self.happening().await {
+            if leaves.is_terminated() && self.writing.is_none() {
+                return Ok(Ended::Left);
+            }
+            let happened = tokio::select! {
+                biased;
+                () = &mut leaves => Happened::Left,
+                happened = self.happening() => happened,
+            };
+            let ended = match happened {
                 Happened::Written(entry, outcome) => self.written(entry, outcome?).await?,
                 Happened::Said(event) => {
                     self.said(event);
                     None
                 }
                 Happened::Heard(followed) => self.heard(&followed?).await?,
+                Happened::Left => {
+                    self.over = true;
+                    None
+                }
             };
             if let Some(ended) = ended {
                 return Ok(ended);

@@ -182,6 +182,12 @@ pub(crate) struct Slots {
     pub(crate) slots: u32,
 }
 
+impl Slots {
+    pub(crate) fn count(&self) -> usize {
+        self.slots.try_into().unwrap_or(usize::MAX)
+    }
+}
+
 /// Whom a client talks to, and as whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Peer {

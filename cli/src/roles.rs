@@ -44,7 +44,11 @@ pub(crate) async fn worker(flags: Worker) -> Ended {
     banner::say("agents", flags.agents.join(" "));
     banner::say("slots", flags.slots.slots);
     banner::broker(&broker.profile);
-    serve_worker(&life, broker, agents, flags.slots.slots);
+    let config = broker_worker::Config {
+        slots: flags.slots.count(),
+        ..broker_worker::Config::new(agents)
+    };
+    serve_worker(&life, broker, config);
     banner::ready();
     end(&life).await
 }
@@ -124,17 +128,7 @@ pub(crate) fn serve_agent(life: &Lifecycle, agent: &agent::Agent, listener: TcpL
     });
 }
 
-pub(crate) fn serve_worker(
-    life: &Lifecycle,
-    broker: Broker,
-    agents: Vec<broker_worker::Agent>,
-    slots: u32,
-) {
-    let slots = slots.try_into().unwrap_or(usize::MAX);
-    let config = broker_worker::Config {
-        slots,
-        ..broker_worker::Config::new(agents)
-    };
+pub(crate) fn serve_worker(life: &Lifecycle, broker: Broker, config: broker_worker::Config) {
     life.serve("worker", broker_worker::run(config, broker, life.clone()));
 }
 

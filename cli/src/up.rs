@@ -29,7 +29,13 @@ pub(crate) async fn run(flags: Up) -> Ended {
     roles::serve_agent(&life, &agent, grpc);
     let piped = agent.clone();
     life.serve("agent pipe", async move { piped.serve(incoming).await });
-    roles::serve_worker(&life, broker.clone(), vec![pipe], flags.slots.slots);
+    let config = broker_worker::Config {
+        slots: flags.slots.count(),
+        // The agent stops with this process: what is under way must end first.
+        leaving: broker_worker::Leaving::Finish,
+        ..broker_worker::Config::new(vec![pipe])
+    };
+    roles::serve_worker(&life, broker.clone(), config);
     roles::serve_gateway(&life, broker, http);
     banner::ready();
     roles::end(&life).await

@@ -81,6 +81,8 @@ export class Feed {
   #on;
   #last = null;
   #stopped = new AbortController();
+  #current = null;
+  #resting = false;
   #wake = () => {};
 
   /** `on`: frame(frame), state(name, seconds), lost(refused). */
@@ -98,6 +100,18 @@ export class Feed {
   /** Tries at once, when it is waiting. */
   hurry() {
     this.#wake();
+  }
+
+  /** Lets the connection go until it is hurried: browsers allow a server only
+   *  a few, and other tabs may want one. */
+  rest() {
+    this.#resting = true;
+    this.#current?.abort();
+  }
+
+  /** Gives up a connection that is probably dead. */
+  doubt() {
+    this.#current?.abort();
   }
 
   async #run() {
@@ -120,6 +134,7 @@ export class Feed {
 
   async #read(connected) {
     const silence = new AbortController();
+    this.#current = silence;
     const signal = AbortSignal.any([this.#stopped.signal, silence.signal]);
     let timer;
     const heard = () => {
@@ -148,6 +163,10 @@ export class Feed {
   }
 
   #pause(milliseconds) {
+    if (this.#resting) {
+      this.#resting = false;
+      return new Promise((resolve) => { this.#wake = resolve; });
+    }
     this.#on.state(navigator.onLine ? "reconnecting" : "offline", Math.ceil(milliseconds / 1000));
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, milliseconds);

@@ -13,9 +13,19 @@ const page = {
   fresh: $("new"), spoken: $("spoken"),
 };
 
-const kept = (key) => localStorage.getItem(`weir.${key}`);
+const store = (() => {
+  try {
+    localStorage.setItem("weir.works", "yes");
+    return localStorage;
+  } catch {
+    // Forbidden or full: the conversation lasts as long as the page.
+    const map = new Map();
+    return { getItem: (it) => map.get(it) ?? null, setItem: (it, to) => map.set(it, to), removeItem: (it) => map.delete(it) };
+  }
+})();
+const kept = (key) => store.getItem(`weir.${key}`);
 const keep = (key, value) =>
-  value === null ? localStorage.removeItem(`weir.${key}`) : localStorage.setItem(`weir.${key}`, value);
+  value === null ? store.removeItem(`weir.${key}`) : store.setItem(`weir.${key}`, value);
 
 /** A random id; `crypto.randomUUID` is missing on plain HTTP addresses. */
 function id() {
@@ -122,23 +132,37 @@ async function submit(input, key = id()) {
     if (kept("unsent")?.includes(key)) keep("unsent", null);
     accepted(turn, turnId);
   } catch (error) {
-    refused(turn, error);
+    refused(turn, error, key);
   }
   touch(turn);
 }
 
+/** Whether no turn of the server's has taken this one's place yet. */
+const local = (turn) => turn.id.startsWith("local-");
+
 function accepted(turn, turnId) {
+  if (turn.id === turnId) return;
   const heard = conversation.find(turnId);
-  if (heard && heard !== turn) {
-    views.get(turn)?.node.remove();
-    conversation.remove(turn);
-  } else {
+  if (heard && local(turn)) {
+    forget(turn);
+  } else if (!heard && local(turn)) {
     turn.id = turnId;
-    if (turn.status === "sending") turn.status = "waiting";
+    turn.status = "waiting";
+  } else if (!heard) {
+    // An earlier turn with the same words took its place.
+    touch(conversation.add(turnId, turn.input));
   }
 }
 
-function refused(turn, error) {
+function forget(turn) {
+  views.get(turn)?.node.remove();
+  conversation.remove(turn);
+}
+
+function refused(sent, error, key) {
+  const turn = local(sent) ? sent : conversation.add(`local-${key}`, sent.input);
+  turn.key = key;
+  touch(turn);
   const status = error instanceof Refused ? error.status : 0;
   const said = { 0: words.unreachable, 503: words.unreachable, 409: words.busy, 429: words.full };
   turn.status = "unsent";
@@ -151,8 +175,7 @@ function refused(turn, error) {
 function retry(turn) {
   if (conversation.active) return;
   if (turn.status === "unsent") {
-    views.get(turn)?.node.remove();
-    conversation.remove(turn);
+    forget(turn);
     submit(turn.input, turn.key);
   } else {
     submit(turn.input);
@@ -227,8 +250,16 @@ function send(event) {
   const input = page.question.value;
   if (!input.trim() || conversation.active) return;
   page.question.value = "";
+  grow();
   submit(input);
   page.question.focus();
+}
+
+/** For browsers whose styles cannot do it. */
+function grow() {
+  if (CSS.supports("field-sizing", "content")) return;
+  page.question.style.height = "auto";
+  page.question.style.height = `${page.question.scrollHeight}px`;
 }
 
 function typed(event) {
@@ -264,7 +295,10 @@ function label() {
 label();
 page.form.addEventListener("submit", send);
 page.question.addEventListener("keydown", typed);
-page.question.addEventListener("input", draw);
+page.question.addEventListener("input", () => {
+  grow();
+  draw();
+});
 page.stop.addEventListener("click", stop);
 page.latest.addEventListener("click", follow);
 page.fresh.addEventListener("click", () => {
@@ -276,5 +310,11 @@ page.fresh.addEventListener("click", () => {
 addEventListener("scroll", scrolled, { passive: true });
 addEventListener("resize", () => following && follow());
 addEventListener("online", () => feed.hurry());
-document.addEventListener("visibilitychange", () => document.hidden || feed.hurry());
+addEventListener("offline", () => feed.doubt());
+let asleep;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(asleep);
+  if (document.hidden) asleep = setTimeout(() => conversation.active || feed.rest(), 60_000);
+  else feed.hurry();
+});
 open();

@@ -67,7 +67,7 @@ function sources(turn, citations) {
   if (!citations.length) return [];
   const items = citations.map((it) => {
     const lines = it.firstLine ? `:${it.firstLine}${it.lastLine > it.firstLine ? `–${it.lastLine}` : ""}` : "";
-    const what = element("span", {}, element("span", { class: "what" }, it.heading || it.source || ""), " ");
+    const what = element("span", {}, element("span", { class: "what" }, (it.heading || it.source || "").replaceAll(" > ", " › ")), " ");
     what.append(element("span", { class: "where", title: it.firstLine ? words.lines(it.firstLine, it.lastLine) : "" }, `${it.source ?? ""}${lines}`));
     const summary = element("summary", {}, element("span", { class: "number" }, String(it.number)), what);
     const details = element("details", { "data-key": `source-${it.number}` }, summary);

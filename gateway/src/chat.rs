@@ -1,15 +1,17 @@
 //! The two chat contracts of the systems that Weir replaces.
 
+use std::str::FromStr as _;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
-use http::Method;
-use proto::Session;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use proto::{Session, SessionId};
 use serde::Deserialize;
 
+use crate::dialect::Dialect;
 use crate::dialect::chat::Chat;
-use crate::dialect::stream::Stream;
+use crate::dialect::stream::{ENDED, Stream};
 use crate::edge::{Edge, Shared};
 use crate::extract::{Json, Query};
 use crate::problem::{Code, Refusal};
@@ -64,32 +66,47 @@ pub(crate) async fn stream(
     State(edge): Shared,
     method: Method,
     Query(params): Query<Params>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     if method != Method::GET {
         return Err(Refusal::new(Code::MethodNotAllowed, "asking needs GET"));
     }
-    let user = params
-        .username
-        .parse()
-        .map_err(|why| Refusal::field("username", why))?;
-    let id = STREAM_SESSION
-        .parse()
-        .map_err(|why| Refusal::field("sessionId", why))?;
-    let question = Question::compatible(Session { user, id }, params.query, Vec::new())?;
-    let dialect = Stream::new(question.session.id.clone(), question.turn);
+    let user = params.username.parse();
+    let user = user.map_err(|why| Refusal::field("username", why))?;
+    let session = Session {
+        user,
+        id: SessionId::from_str(STREAM_SESSION).expect("a plain word is an id"),
+    };
+    if let Some(last) = headers.get("last-event-id").filter(|it| !it.is_empty()) {
+        return again(&edge, session, last.to_str().unwrap_or_default()).await;
+    }
+    let ids = headers.get(header::ACCEPT) == Some(&HeaderValue::from_static("text/event-stream"));
+    let question = Question::compatible(session, params.query, Vec::new())?;
+    let dialect = Stream::new(question.session.id.clone(), question.turn, ids);
     answer(&edge, question, dialect).await
+}
+
+/// A browser's event source has come back by itself: it gets the turn it had,
+/// or, when it had all of it, is told to stop.
+async fn again(edge: &Arc<Edge>, session: Session, last: &str) -> Result<Response, Refusal> {
+    if last.ends_with(ENDED) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let turn = last.parse();
+    let turn = turn.map_err(|why| Refusal::field("Last-Event-ID", why))?;
+    let Some(opened) = stream::again(edge, &session, turn).await? else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let dialect = Stream::new(session.id, turn, true);
+    Ok(stream::of_turn(edge, opened, (turn, None), dialect))
 }
 
 async fn answer(
     edge: &Arc<Edge>,
     question: Question,
-    dialect: impl crate::dialect::Dialect,
+    dialect: impl Dialect,
 ) -> Result<Response, Refusal> {
     let opened = stream::ask(edge, &question, None).await?;
-    Ok(stream::of_turn(
-        edge,
-        opened,
-        (question.turn, None),
-        dialect,
-    ))
+    let whole = (question.turn, None);
+    Ok(stream::of_turn(edge, opened, whole, dialect))
 }

@@ -11,9 +11,11 @@ pub struct Config {
     pub connections_per_peer: usize,
     /// Open streams in all; one connection may carry several over HTTP/2.
     pub streams: usize,
-    /// How long a request head may take, and how long a connection may idle
-    /// between two requests.
+    /// How long the first request head of a connection may take.
     pub head_timeout: Duration,
+    /// How long a connection may idle between two requests of HTTP/1, the next
+    /// head included.
+    pub idle_timeout: Duration,
     /// The largest request head, in bytes; at least 8192.
     pub head_bytes: usize,
     /// Header lines in a request.
@@ -41,6 +43,7 @@ impl Default for Config {
             connections_per_peer: 4_096,
             streams: 16_384,
             head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
             head_bytes: 32 * 1024,
             headers: 100,
             uri_bytes: 8 * 1024,

@@ -11,8 +11,8 @@ use crate::dialect::native::Native;
 use crate::dialect::said::Said;
 use crate::edge::{Edge, Shared};
 use crate::extract::{InSession, Query};
+use crate::mark::{Mark, position};
 use crate::problem::Refusal;
-use crate::question::{Mark, position};
 use crate::stream;
 
 #[derive(Debug, Deserialize)]

@@ -14,6 +14,7 @@ mod events;
 mod extract;
 mod guard;
 mod listen;
+mod mark;
 mod page;
 mod problem;
 mod question;

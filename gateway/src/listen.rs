@@ -104,7 +104,7 @@ fn builder(config: &Config) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.head_timeout)
+        .header_read_timeout(config.idle_timeout)
         .max_headers(config.headers)
         .max_buf_size(config.head_bytes);
     builder
@@ -126,9 +126,10 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, wire: Wire) {
-        let framing = wire.framing();
+        let (framing, begun) = (wire.framing(), wire.begun());
         let router = self.router;
         let service = service_fn(move |request: Request<Incoming>| {
+            begun.set();
             let ambiguous = request.version() < Version::HTTP_2 && framing.is_ambiguous();
             let router = router.clone();
             async move {

@@ -49,3 +49,25 @@ async fn not_allowed(method: Method, uri: Uri) -> Refusal {
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     Refusal::new(Code::Internal, "this request found a fault in the server").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_with_a_problem() {
+        let fault = async || -> Response { unreachable!("on purpose") };
+        let router = Router::new()
+            .route("/", get(fault))
+            .layer(CatchPanicLayer::custom(panicked));
+        let request = http::Request::new(Body::empty());
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+    }
+}

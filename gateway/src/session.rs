@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::dialect::ending_name;
 use crate::edge::Shared;
 use crate::extract::{InSession, Query};
+use crate::mark::position;
 use crate::problem::Refusal;
-use crate::question::position;
 use crate::turn::turn_of;
 
 #[derive(Debug, Deserialize)]

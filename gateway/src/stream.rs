@@ -21,9 +21,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::cancel::OnDisconnect;
 use crate::dialect::Dialect;
 use crate::edge::Edge;
+use crate::mark::{Mark, position};
 use crate::problem::Refusal;
-use crate::question::{Mark, Question, position};
-use crate::submit::{Standing, submit};
+use crate::question::Question;
+use crate::submit::{Standing, submit_beside};
 use crate::turn;
 
 /// Why a stream was cut.
@@ -35,11 +36,14 @@ pub(crate) enum Cut {
     Log(#[from] broker::Error),
     #[error("the session was erased")]
     Deleted,
+    #[error("the log no longer has the turn")]
+    Gap,
 }
 
 /// A reader of a session, and room for it.
 #[derive(Debug)]
 pub(crate) struct Opened {
+    pub(crate) session: Session,
     pub(crate) follow: Follow,
     /// What the client has already.
     pub(crate) has: Option<Mark>,
@@ -53,34 +57,62 @@ pub(crate) async fn ask(
     has: Option<Mark>,
 ) -> Result<Opened, Refusal> {
     let room = edge.stream()?;
-    let doubt = |it: Refusal| it.in_doubt(question.turn, question.keyed);
-    let opened = async {
-        let log = Arc::clone(&edge.broker.log);
-        let now = Follow::open(log, question.session.clone(), From::Now);
-        let (follow, standing) = tokio::join!(now, submit(edge, question));
-        let standing = standing?;
-        let follow = follow?;
-        let resumed = has.filter(|_| standing != Standing::New);
-        let from = match (resumed, begins(&follow, question.turn, &standing)) {
-            (Some(mark), _) => mark.from(),
-            (None, Some(begins)) => From::At(position(edge.broker.log.epoch(), begins)),
-            (None, None) => {
-                return Ok(Opened {
-                    follow,
-                    has: None,
-                    room,
-                });
-            }
+    let epoch = edge.broker.log.epoch();
+    let opening = async {
+        let now = follow(edge, &question.session, From::Now);
+        let (follower, standing) = submit_beside(edge, question, now).await?;
+        let has = has.filter(|_| standing != Standing::New);
+        let begins = begins(&follower, question.turn, &standing);
+        let from = match (begins, has) {
+            // From its beginning, so that its end is met even by a client that
+            // has it; what the client has is skipped on the way.
+            (Some(begins), _) => From::At(position(epoch, begins)),
+            (None, Some(mark)) => mark.from(),
+            (None, None) => return Ok((follower, has)),
         };
-        let log = Arc::clone(&edge.broker.log);
-        let follow = Follow::open(log, question.session.clone(), from).await?;
-        Ok(Opened {
-            follow,
-            has: resumed,
-            room,
-        })
+        let has = has.filter(|it| it.position.epoch == epoch);
+        Ok((follow(edge, &question.session, from).await?, has))
     };
-    edge.within(opened).await.map_err(doubt)
+    let opened = edge.within(opening).await;
+    let (follow, has) = opened.map_err(|it| it.in_doubt(question.turn, question.keyed))?;
+    let session = question.session.clone();
+    Ok(Opened {
+        session,
+        follow,
+        has,
+        room,
+    })
+}
+
+/// Opens a reader at the beginning of a turn that was asked before; `None` when
+/// the session does not know it.
+pub(crate) async fn again(
+    edge: &Edge,
+    session: &Session,
+    turn: TurnId,
+) -> Result<Option<Opened>, Refusal> {
+    let room = edge.stream()?;
+    let opening = async {
+        let follower = follow(edge, session, From::Now).await?;
+        let waiting = edge.broker.queue.pending(session).await?;
+        let found = turn::find(edge.broker.log.as_ref(), session, turn).await?;
+        if let Some(found) = found {
+            let begins = position(edge.broker.log.epoch(), found.begins);
+            return Ok(Some(follow(edge, session, From::At(begins)).await?));
+        }
+        Ok(Some(follower).filter(|_| waiting.iter().any(|it| it.turn == turn)))
+    };
+    let opened = edge.within(opening).await?;
+    Ok(opened.map(|follow| Opened {
+        session: session.clone(),
+        follow,
+        has: None,
+        room,
+    }))
+}
+
+async fn follow(edge: &Edge, session: &Session, from: From) -> broker::Result<Follow> {
+    Follow::open(Arc::clone(&edge.broker.log), session.clone(), from).await
 }
 
 /// Where the turn began; `None` when it begins after the reader was opened.
@@ -120,10 +152,14 @@ pub(crate) async fn open(
     has: Option<Mark>,
 ) -> Result<Opened, Refusal> {
     let room = edge.stream()?;
-    let log = Arc::clone(&edge.broker.log);
-    let opened = async { Ok(Follow::open(log, session.clone(), from).await?) };
-    let follow = edge.within(opened).await?;
-    Ok(Opened { follow, has, room })
+    let opening = async { Ok(follow(edge, session, from).await?) };
+    let follow = edge.within(opening).await?;
+    Ok(Opened {
+        session: session.clone(),
+        follow,
+        has,
+        room,
+    })
 }
 
 struct Reader<D> {
@@ -132,7 +168,10 @@ struct Reader<D> {
     dialect: D,
     /// The one turn that is shown, as the log spells it.
     turn: Option<String>,
+    session: Session,
     has: Option<Mark>,
+    /// Whether the turn was begun anew after a gap.
+    renewed: bool,
     opening: Option<String>,
     leaving: Option<OnDisconnect>,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -157,7 +196,9 @@ impl<D: Dialect> Reader<D> {
             follow: opened.follow,
             dialect,
             turn: turn.map(|it| it.to_string()),
-            has: opened.has.filter(|it| it.frames.is_some()),
+            session: opened.session,
+            has: opened.has,
+            renewed: false,
             opening: None,
             leaving: None,
             drain: Box::pin(async move { life.draining().await }),
@@ -213,8 +254,9 @@ impl<D: Dialect> Reader<D> {
                     self.entry(&stored, &mut out);
                 }
                 Heard::Followed(Ok(Followed::Gap(gap))) => {
-                    self.has = None;
-                    self.dialect.gap(&gap, &mut out);
+                    if let Err(cut) = self.gap(&gap, &mut out).await {
+                        return Some(Err(self.cut(cut)));
+                    }
                 }
                 Heard::Followed(Err(error)) => return Some(Err(self.cut(error.into()))),
             }
@@ -242,12 +284,40 @@ impl<D: Dialect> Reader<D> {
         }
     }
 
-    /// How many frames of this first entry the client has. An entry of which it
-    /// has a part, and which is gone, leaves a gap.
+    /// Entries are missing. A turn is then told from its beginning, once: what
+    /// is missing may be its end.
+    async fn gap(&mut self, gap: &event::Kind, out: &mut String) -> Result<(), Cut> {
+        self.has = None;
+        self.dialect.gap(gap, out);
+        let Some(turn) = &self.turn else {
+            return Ok(());
+        };
+        if std::mem::replace(&mut self.renewed, true) {
+            return Err(Cut::Gap);
+        }
+        let log = self.edge.broker.log.as_ref();
+        let turn = turn.parse().map_err(|_never| Cut::Gap)?;
+        let Some(found) = turn::find(log, &self.session, turn).await? else {
+            return Err(Cut::Gap);
+        };
+        let begins = From::At(position(log.epoch(), found.begins));
+        self.follow = follow(&self.edge, &self.session, begins).await?;
+        Ok(())
+    }
+
+    /// How many frames of this entry the client has. An entry of which it has a
+    /// part, and which is gone, leaves a gap.
     fn skip(&mut self, stored: &Stored, out: &mut String) -> usize {
-        let Some(has) = self.has.take() else { return 0 };
+        let Some(has) = self.has else { return 0 };
+        if stored.sequence < has.position.sequence {
+            return usize::MAX;
+        }
+        self.has = None;
         if stored.sequence == has.position.sequence {
-            return has.frames.unwrap_or_default();
+            return has.frames.unwrap_or(usize::MAX);
+        }
+        if has.frames.is_none() {
+            return 0;
         }
         let gap = event::Kind::Gap(proto::Gap {
             reason: "expired".to_owned(),

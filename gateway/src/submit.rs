@@ -1,7 +1,11 @@
 //! Putting a question into the queue, once, when it may join.
 
+use std::future::Future;
+use std::time::Duration;
+
 use broker::{Error, Pending, Sequence};
 use proto::{SessionState, Status, TurnId};
+use tokio::time::Instant;
 
 use crate::cancel;
 use crate::edge::Edge;
@@ -11,6 +15,8 @@ use crate::turn::{self, Found, turn_of};
 
 /// How often a session may change under a submit before it is refused.
 const TRIES: usize = 4;
+/// Less than a turn and the beginning of the next one take.
+const SLOW: Duration = Duration::from_millis(20);
 
 /// How a submitted question stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,8 +29,28 @@ pub(crate) enum Standing {
     Known(Found),
 }
 
+/// Submits a question while the log is looked at: what was seen, and how the
+/// question stands. A new turn is not in what was seen, unless the last entry is
+/// about it: only when the look took long could the turn, and the beginning of
+/// another, have come before it, and then the standing tells where it is.
+pub(crate) async fn submit_beside<T>(
+    edge: &Edge,
+    question: &Question,
+    look: impl Future<Output = broker::Result<T>> + Send,
+) -> Result<(T, Standing), Refusal> {
+    let looking = async { (look.await, Instant::now()) };
+    let submitting = async { (submit(edge, question).await, Instant::now()) };
+    let ((seen, seen_at), (standing, stored_at)) = tokio::join!(looking, submitting);
+    let (standing, seen) = (standing?, seen?);
+    if standing == Standing::New && seen_at > stored_at + SLOW {
+        let known = known(edge, question).await?;
+        return Ok((seen, known.unwrap_or(standing)));
+    }
+    Ok((seen, standing))
+}
+
 /// Submits a question. `Ok` means that it is stored.
-pub(crate) async fn submit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+async fn submit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
     let result = match question.admission {
         Admission::Reject => submit_alone(edge, question).await,
         Admission::Enqueue => enqueue(edge, question).await,

@@ -14,10 +14,11 @@ use crate::cancel::OnDisconnect;
 use crate::dialect::native::Native;
 use crate::edge::{Edge, Shared};
 use crate::extract::{self, InSession};
+use crate::mark::{Mark, position};
 use crate::problem::{Code, Refusal};
-use crate::question::{self, Body, Mark, Question, position};
+use crate::question::{self, Body, Question};
 use crate::stream;
-use crate::submit::{Standing, submit};
+use crate::submit::{Standing, submit_beside};
 use crate::turn;
 
 /// How the client wants its answer.
@@ -70,9 +71,7 @@ pub(crate) async fn ask(
 async fn receipt(edge: &Arc<Edge>, question: &Question) -> Result<Response, Refusal> {
     let log = &edge.broker.log;
     let accepted = async {
-        let last = async { log.last(&question.session).await };
-        let (last, standing) = tokio::join!(last, submit(edge, question));
-        let (standing, last) = (standing?, last?);
+        let (last, standing) = submit_beside(edge, question, log.last(&question.session)).await?;
         let begins = match &standing {
             Standing::Known(found) => Some(found.begins),
             Standing::New | Standing::Unfinished => turn::began(last.as_ref(), question.turn),

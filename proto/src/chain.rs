@@ -65,12 +65,7 @@ impl SessionState {
                     self.cancels.push(turn.to_owned());
                 }
             }
-            event::Kind::Deleted(_) => {
-                *self = Self {
-                    status: Status::Idle.into(),
-                    ..Self::default()
-                };
-            }
+            event::Kind::Deleted(_) => self.erase(),
             event::Kind::Gap(_) => {}
             event::Kind::Text(_)
             | event::Kind::Reasoning(_)
@@ -97,6 +92,23 @@ impl SessionState {
         self.began = 0;
         self.last_index = 0;
         self.fruitless = 1;
+    }
+
+    /// Everything said is gone, but the turn that ran, or ran last, stays known
+    /// as ended: its job may still be delivered once more.
+    fn erase(&mut self) {
+        let idle = self.status() == Status::Idle;
+        let ending = if idle {
+            self.ending()
+        } else {
+            Ending::Cancelled
+        };
+        *self = Self {
+            status: Status::Idle.into(),
+            turn_id: std::mem::take(&mut self.turn_id),
+            ending: ending.into(),
+            ..Self::default()
+        };
     }
 
     fn progress(&mut self, index: u32) {
@@ -196,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_leaves_an_idle_session_with_a_chain_that_goes_on() {
+    fn a_tombstone_ends_what_ran_and_the_chain_goes_on() {
         let running = tell(&[("a", 1, note(event::Kind::Started(Started::default())))]);
         let entry = Entry::after(
             Some((10, &running[0])),
@@ -206,6 +218,7 @@ mod tests {
         );
         assert_eq!(entry.follows, 10);
         let state = entry.state.unwrap();
-        assert_eq!((state.status(), state.turn_id.as_str()), (Status::Idle, ""));
+        let ended = (state.status(), state.turn_id.as_str(), state.ending());
+        assert_eq!(ended, (Status::Idle, "a", Ending::Cancelled));
     }
 }

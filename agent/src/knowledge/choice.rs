@@ -26,6 +26,9 @@ const FAIR: f32 = 0.4;
 /// What the heading says of the question counts for each sentence below it.
 const HEADING: f32 = 0.6;
 
+/// What a sentence is worth that itself says nothing of the question.
+const SILENT: f32 = 0.7;
+
 /// What a sentence is worth more that defines what was asked for, or tells how.
 const DEFINES: f32 = 1.6;
 const TELLS_HOW: f32 = 1.3;
@@ -118,6 +121,7 @@ fn worths(passage: &Passage, asked: &Asked, terms: &mut Terms) -> Vec<f32> {
         let own = asked.covered(&said);
         said.extend(above.iter().cloned());
         let all = own + (asked.covered(&said) - own) * HEADING;
+        let all = if own > 0.0 { all } else { all * SILENT };
         let all = all * bonus(sentence, asked, terms);
         let worth = match sentence.form {
             Form::Code => announced * 0.95,

@@ -32,8 +32,10 @@ const MIN_COVERAGE: f32 = 0.36;
 /// What speaks the question's language is worth so much more.
 const SAME_LANGUAGE: f32 = 2.0;
 
-/// What a lone Chinese character is worth, compared with a word.
+/// What a Chinese character is worth, compared with a word: alone, and in a word
+/// that is worth something itself.
 const CHARACTER: f32 = 0.5;
+const RELATIVE: f32 = 0.15;
 
 /// All passages, searchable.
 pub(crate) struct Index {
@@ -102,19 +104,23 @@ impl Index {
         let asked = terms.asked(question);
         let aim = Aim::of(question, asked.len());
         for term in asked {
-            let han = term.chars().all(is_han);
             let found = self.found(searcher, &term)?;
-            if han && found == 0 {
-                // A Chinese word nobody wrote may still be half known.
-                for c in term.chars().map(String::from) {
-                    let found = self.found(searcher, &c)?;
-                    worth.insert(c, CHARACTER * self.rarity(found));
-                }
-                continue;
+            let han = term.chars().all(is_han);
+            // A Chinese word that nobody wrote may still be half known, and one
+            // that is known has relatives.
+            let (word, each) = match (han, found) {
+                (false, _) => (1.0, 0.0),
+                (true, 0) => (0.0, CHARACTER),
+                (true, _) if term.chars().count() == 1 => (0.0, CHARACTER),
+                (true, _) => (1.0, RELATIVE),
+            };
+            for c in term.chars().filter(|_| han).map(String::from) {
+                let found = self.found(searcher, &c)?;
+                worth.entry(c).or_insert(each * self.rarity(found));
             }
-            let lone = han && term.chars().count() == 1;
-            let weight = if lone { CHARACTER } else { 1.0 };
-            worth.insert(term, weight * self.rarity(found));
+            if word > 0.0 {
+                worth.insert(term, word * self.rarity(found));
+            }
         }
         Ok(Asked {
             worth,

@@ -12,9 +12,14 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::script::is_wide;
 use super::{Document, sentence};
+use crate::cut::head;
 
 /// A section is cut into passages of about this many bytes.
 const PASSAGE_BYTES: usize = 1_200;
+
+/// What is longer without an end is cut all the same, in bytes; so is a heading.
+const MAX_SENTENCE: usize = 1_500;
+const MAX_HEADING: usize = 200;
 
 /// What a sentence is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +227,8 @@ impl<'a> Cutter<'a> {
         self.close();
         let words = std::mem::take(&mut self.block).words;
         self.headings.retain(|(above, _)| *above < level);
-        self.headings.push((level, words.trim().to_owned()));
+        let words = head(words.trim(), MAX_HEADING).to_owned();
+        self.headings.push((level, words));
     }
 
     /// Ends a paragraph, item, row or code.
@@ -237,7 +243,10 @@ impl<'a> Cutter<'a> {
             }
         };
         self.blocks += 1;
-        for range in sentences {
+        let bounded = sentences
+            .into_iter()
+            .flat_map(|range| bounded(&block.words, range));
+        for range in bounded {
             let last = block.words[range.clone()].chars().next_back();
             let last = range.end - last.map_or(0, char::len_utf8);
             self.open_bytes += range.len();
@@ -250,6 +259,9 @@ impl<'a> Cutter<'a> {
                 form,
                 block: self.blocks,
             });
+            if self.open_bytes >= 2 * PASSAGE_BYTES {
+                self.close();
+            }
         }
         if self.open_bytes >= PASSAGE_BYTES {
             self.close();
@@ -274,6 +286,24 @@ impl<'a> Cutter<'a> {
             opens: self.passages.is_empty(),
         });
     }
+}
+
+/// A sentence in pieces of at most [`MAX_SENTENCE`], cut at space where there is
+/// any.
+fn bounded(words: &str, range: Range<usize>) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let (mut start, end) = (range.start, range.end);
+    while end - start > MAX_SENTENCE {
+        let piece = head(&words[start..end], MAX_SENTENCE);
+        let cut = piece.rfind(char::is_whitespace).filter(|at| *at > 0);
+        let cut = start + cut.unwrap_or(piece.len());
+        pieces.push(start..cut);
+        let more = &words[cut..end];
+        start = cut + (more.len() - more.trim_start().len());
+    }
+    pieces.push(start..end);
+    pieces.retain(|it| !words[it.clone()].trim().is_empty());
+    pieces
 }
 
 #[cfg(test)]
@@ -342,6 +372,20 @@ mod tests {
         assert!(passages.iter().all(|it| &*it.heading == "Long"));
         let last = passages.last().unwrap().sentences.last().unwrap();
         assert_eq!(last.lines, (401, 401));
+    }
+
+    #[test]
+    fn what_has_no_end_is_cut_at_a_bound() {
+        let endless = format!("{} {}\n", "word ".repeat(2_000), "三".repeat(2_000));
+        let passages = passages("a.txt", &endless);
+        let sentences: Vec<_> = passages.iter().flat_map(|it| &it.sentences).collect();
+        assert!(sentences.len() > 10);
+        assert!(sentences.iter().all(|it| it.text.len() <= MAX_SENTENCE));
+        let letters: usize = sentences
+            .iter()
+            .map(|it| it.text.matches("word").count())
+            .sum();
+        assert_eq!(letters, 2_000);
     }
 
     proptest::proptest! {

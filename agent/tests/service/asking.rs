@@ -1,13 +1,22 @@
 //! The edge: what is refused and how, health and reflection.
 
+use std::time::Duration;
+
+use agent::{Agent, Config};
+use hyper_util::rt::TokioIo;
+use process::Lifecycle;
 use proto::{AskRequest, CancelRequest, Resume};
+use testkit::model::Script;
 use tonic::Code;
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
-use crate::world::{World, message, question};
+use crate::world::{Answer, Client, World, message, question, records, script};
+
+const LONG: Duration = Duration::from_secs(20);
 
 fn wrong(status: &tonic::Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
@@ -19,106 +28,61 @@ fn wrong(status: &tonic::Status) -> Vec<String> {
     fields.iter().map(|it| it.field.clone()).collect()
 }
 
-#[tokio::test]
-async fn every_field_that_is_wrong_is_named() {
-    let world = World::new().await;
-    let base = || question("hello");
-    let long = "x".repeat(300);
-    let cases: Vec<(AskRequest, &[&str])> = vec![
+/// Requests with the fields that are wrong in them.
+fn wrong_requests() -> Vec<(AskRequest, &'static [&'static str])> {
+    let with = |change: fn(&mut AskRequest)| {
+        let mut request = question("hello");
+        change(&mut request);
+        request
+    };
+    vec![
         (AskRequest::default(), &["userId", "sessionId", "messages"]),
+        (with(|it| it.user_id = "x".repeat(300)), &["userId"]),
+        (with(|it| it.session_id = "a\u{7}".into()), &["sessionId"]),
+        (with(|it| it.turn_id = "7".into()), &["turnId"]),
+        (with(|it| it.model = "gpt".into()), &["model"]),
+        (with(|it| it.model = "openai/a b".into()), &["model"]),
+        (with(|it| it.resume_after = u32::MAX), &["resumeAfter"]),
+        (with(|it| it.resume = Some(Resume::default())), &["resume"]),
         (
-            AskRequest {
-                user_id: long,
-                ..base()
-            },
-            &["userId"],
-        ),
-        (
-            AskRequest {
-                session_id: "a\u{7}".into(),
-                ..base()
-            },
-            &["sessionId"],
-        ),
-        (
-            AskRequest {
-                turn_id: "7".into(),
-                ..base()
-            },
-            &["turnId"],
-        ),
-        (
-            AskRequest {
-                model: "gpt".into(),
-                ..base()
-            },
-            &["model"],
-        ),
-        (
-            AskRequest {
-                model: "openai/a b".into(),
-                ..base()
-            },
-            &["model"],
-        ),
-        (
-            AskRequest {
-                resume_after: u32::MAX,
-                ..base()
-            },
-            &["resumeAfter"],
-        ),
-        (
-            AskRequest {
-                resume: Some(Resume::default()),
-                ..base()
-            },
-            &["resume"],
-        ),
-        (
-            AskRequest {
-                messages: vec![message("user", " \n")],
-                ..base()
-            },
+            with(|it| it.messages[0].content = " \n".into()),
             &["messages[0].content"],
         ),
         (
-            AskRequest {
-                messages: vec![message("bot", "a"), message("assistant", "b")],
-                ..base()
-            },
-            &["messages[0].role", "messages[1].role"],
+            with(|it| it.messages[0].content = "x".repeat(524_289)),
+            &["messages"],
         ),
+        (with(|it| it.system = "x".repeat(524_289)), &["messages"]),
         (
-            AskRequest {
-                messages: vec![message("user", "a"); 2_001],
-                ..base()
-            },
+            with(|it| it.messages = vec![message("user", "a"); 2_001]),
             &["messages"],
         ),
         (
-            AskRequest {
-                messages: vec![message("user", &"x".repeat(524_289))],
-                ..base()
-            },
-            &["messages"],
-        ),
-        (
-            AskRequest {
-                messages: vec![message("bot", "a"); 2_000],
-                ..base()
-            },
+            with(|it| it.messages = vec![message("tool", "a")]),
             &["messages[0].role"],
         ),
-    ];
-    for (request, fields) in cases {
+        (
+            with(|it| it.messages.insert(0, message("bot", "a"))),
+            &["messages[0].role"],
+        ),
+        (
+            with(|it| drop(it.metadata.insert("k".into(), "x".repeat(20_000)))),
+            &["metadata"],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_field_that_is_wrong_is_named() {
+    let world = World::new().await;
+    for (request, fields) in wrong_requests() {
         let refused = world.ask(request).await.unwrap_err();
-        assert!(
-            wrong(&refused)
-                .starts_with(&fields.iter().map(ToString::to_string).collect::<Vec<_>>()),
-            "{refused:?}"
-        );
+        assert_eq!(wrong(&refused), fields, "{refused:?}");
     }
+    let mut many = question("hello");
+    many.messages = vec![message("bot", "a"); 2_000];
+    let refused = world.ask(many).await.unwrap_err();
+    assert_eq!(wrong(&refused).len(), 8, "a refusal fits in trailers");
     let cancel = world.client.clone().cancel(CancelRequest::default()).await;
     assert_eq!(
         wrong(&cancel.unwrap_err()),
@@ -135,6 +99,47 @@ async fn a_request_past_every_size_is_refused_and_the_connection_lives_on() {
     assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
     assert!(world.answer(question("hello")).await.completed());
 }
+
+#[tokio::test]
+async fn many_streams_of_small_deltas_share_one_connection() {
+    let world = World::new().await;
+    let asked = |session: usize| AskRequest {
+        session_id: session.to_string(),
+        ..script(&Script {
+            tokens: Some(100),
+            ..Script::default()
+        })
+    };
+    let answers = (0..200).map(|session| world.answer(asked(session)));
+    for answer in futures::future::join_all(answers).await {
+        assert!(answer.completed());
+        assert!(answer.text().ends_with(" t99 "));
+    }
+}
+
+#[tokio::test]
+async fn the_agent_is_served_over_a_pipe_like_over_a_socket() {
+    let life = Lifecycle::new();
+    let agent = Agent::new(Config::default(), records().await, life.clone());
+    let agent = agent.await.unwrap();
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    life.serve("agent", async move {
+        let incoming = futures::stream::iter([Ok(theirs)]);
+        agent.serve(incoming).await
+    });
+    let mut ours = Some(TokioIo::new(ours));
+    let connect = tower::service_fn(move |_| std::future::ready(ours.take().ok_or(Closed)));
+    let endpoint = Endpoint::from_static("http://pipe");
+    let channel = endpoint.connect_with_connector(connect).await.unwrap();
+    let answer = Client::new(channel).ask(question("What is Weir?")).await;
+    assert!(Answer::read(answer.unwrap().into_inner()).await.completed());
+    life.drain();
+    assert_eq!(life.wait(LONG).await, Ok(process::Outcome::Drained));
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the pipe can be taken once")]
+struct Closed;
 
 #[tokio::test]
 async fn a_turn_without_an_id_gets_one_and_the_caller_is_told() {

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use broker::{Bucket, Error, Expected, Key, Record, Records};
 use bytes::Bytes;
-use proto::AskRequest;
+use proto::{AskRequest, Session};
 use testkit::model::{Script, echo};
 
-use crate::world::{World, message, question, records};
+use crate::world::{Answer, World, message, question, records, until};
 
 /// A store that refuses so many times before it does its work.
 #[derive(Debug)]
@@ -123,20 +123,44 @@ async fn instructions_come_from_the_request_or_else_from_the_configuration() {
 #[tokio::test]
 async fn a_turn_that_is_run_again_is_remembered_once() {
     let store = records().await;
-    let asked = question("one");
+    let mut asked = question("one");
+    asked.messages.insert(0, message("user", "before"));
     let first = World::with(|_| {}, Arc::clone(&store)).await;
     first.answer(asked.clone()).await;
     let restarted = World::with(|_| {}, store).await;
     let again = restarted.answer(asked).await;
-    assert_eq!(again.text(), echo("one", 1), "it does not see itself");
+    assert_eq!(again.text(), echo("one", 2), "it does not see itself");
     let second = restarted.answer(question("two")).await;
-    assert_eq!(second.text(), echo("two", 2));
+    assert_eq!(second.text(), echo("two", 3));
+}
+
+#[tokio::test]
+async fn a_transcript_erased_while_a_turn_runs_does_not_come_back() {
+    let store = records().await;
+    let world = World::with(|_| {}, Arc::clone(&store)).await;
+    world.answer(question("one")).await;
+    let asked = question(
+        &Script {
+            tokens: Some(3),
+            hold_after: Some(2),
+            ..Script::default()
+        }
+        .question(),
+    );
+    let mut events = world.ask(asked).await.unwrap();
+    until(&mut events, 2).await;
+    let key = Key::session(&Session::parse("ann", "s").unwrap());
+    store.delete(Bucket::Transcripts, &key).await.unwrap();
+    world.model.release();
+    assert!(Answer::read(events).await.completed());
+    assert_eq!(store.get(Bucket::Transcripts, &key).await, Ok(None));
 }
 
 #[tokio::test]
 async fn a_conflict_and_a_short_outage_of_the_store_are_waited_out() {
     for error in [Error::Conflict, Error::Unavailable("no leader".to_owned())] {
-        let store = Refusing::new(0, 2, error).await;
+        let reads = usize::from(error != Error::Conflict);
+        let store = Refusing::new(reads, 2, error).await;
         let world = World::with(|_| {}, store).await;
         assert!(world.answer(question("one")).await.completed());
         let second = world.answer(question("two")).await;
@@ -146,8 +170,8 @@ async fn a_conflict_and_a_short_outage_of_the_store_are_waited_out() {
 
 #[tokio::test]
 async fn without_its_past_a_turn_fails_before_the_model_is_asked() {
-    let down = Error::Unavailable("down".to_owned());
-    let world = World::with(|_| {}, Refusing::new(1, 0, down).await).await;
+    let broken = Error::Corrupt("the disk".to_owned());
+    let world = World::with(|_| {}, Refusing::new(1, 0, broken).await).await;
     let answer = world.answer(question("one")).await;
     assert_eq!(answer.failure(), ("store_unavailable", true));
     assert!(world.model.calls().is_empty());

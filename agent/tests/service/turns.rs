@@ -218,6 +218,23 @@ async fn a_drain_lets_running_turns_end_and_takes_no_new_ones() {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_a_turn_that_nobody_reads() {
+    let world = World::new().await;
+    let asked = script(&Script {
+        tokens: Some(9),
+        stall_after: Some(3),
+        ..Script::default()
+    });
+    let mut events = world.ask(asked).await.unwrap();
+    until(&mut events, 3).await;
+    drop(events);
+    world.life.drain();
+    let ended = world.life.wait(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(ended, process::Outcome::Drained);
+    world.model.wait_for_hangup().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_endless_answer_ends_as_failed() {
     let world = World::new().await;
     let answer = world

@@ -13,7 +13,6 @@ use proto::knowledge_agent_client::KnowledgeAgentClient;
 use proto::{AskEvent, AskRequest, CancelRequest, Message, TurnId};
 use testkit::model::{FakeModel, Script};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
@@ -66,7 +65,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let serving = agent.clone();
         life.serve("agent", async move {
-            serving.serve(TcpListenerStream::new(listener)).await
+            serving.serve(agent::incoming(listener)).await
         });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
         let channel = channel.connect().await.unwrap();

@@ -5,7 +5,10 @@
 mod agent;
 mod shop;
 
+use std::time::Duration;
+
 use broker::{Admission, Bucket, Key, Sequence};
+use process::Lifecycle;
 use proto::{CancelRequested, Ending, Event, Resumed, Started, Status, event};
 
 use agent::{Line, completed, text};
@@ -244,4 +247,22 @@ async fn turns_of_a_session_run_one_after_the_other() {
         shop.broker.queue.first(&shop.session).await.unwrap(),
         None::<Sequence>
     );
+}
+
+#[tokio::test]
+async fn a_worker_that_drains_hands_its_turn_over_without_waiting_for_the_lease() {
+    let first = vec![text(1, "a"), text(2, "b"), Line::Hold];
+    let second = vec![text(3, "c"), completed(4)];
+    let shop = Shop::new(vec![first, second]).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    let process = Lifecycle::new();
+    shop.work_until(&process);
+    shop.until(|events| spoken(events) == "ab").await;
+    process.drain();
+    process.wait(Duration::from_secs(10)).await.unwrap();
+    shop.work();
+    let (events, state) = shop.until_end(&turn).await;
+    assert_eq!(spoken(&events), "abc");
+    assert_eq!((state.attempt, state.ending()), (2, Ending::Completed));
+    assert_eq!(shop.calls()[1].resume_after, 2);
 }

@@ -1,6 +1,7 @@
 //! One session, one worker, one scripted agent, and what a test looks at.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use agent::Agent;
 use broker::sqlite::Place;
@@ -45,9 +46,12 @@ impl Shop {
                 .serve_with_incoming(TcpListenerStream::new(listener))
                 .await
         });
-        let broker = broker::sqlite::open(Place::Memory, Limits::default())
-            .await
-            .unwrap();
+        // No test waits for a lease to end: what is handed over is given back.
+        let limits = Limits {
+            lease: Duration::from_secs(3600),
+            ..Limits::default()
+        };
+        let broker = broker::sqlite::open(Place::Memory, limits).await.unwrap();
         let session = Session::parse("u", "s").unwrap();
         Self {
             broker,
@@ -60,10 +64,15 @@ impl Shop {
 
     /// Lets a worker loose.
     pub(crate) fn work(&self) {
+        self.work_until(&self.life);
+    }
+
+    /// Lets a worker loose that stops with a process of its own.
+    pub(crate) fn work_until(&self, life: &Lifecycle) {
         let agent = broker_worker::Agent::url(&self.url).unwrap();
         let config = broker_worker::Config::new(vec![agent]);
-        let worker = broker_worker::run(config, self.broker.clone(), self.life.clone());
-        self.life.serve("worker", worker);
+        let worker = broker_worker::run(config, self.broker.clone(), life.clone());
+        life.serve("worker", worker);
     }
 
     pub(crate) async fn submit(&self, admission: Admission) -> TurnId {

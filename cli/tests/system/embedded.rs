@@ -132,91 +132,49 @@ async fn a_killed_process_goes_on_with_the_accepted_turn_after_its_restart() -> 
     Ok(())
 }
 
+/// Starts what cannot start, and checks the one line it says about that.
+async fn refused(arguments: &str, words: &str) -> Result<()> {
+    let arguments: Vec<_> = arguments.split(' ').collect();
+    let (code, output) = Weir::run(weir(&arguments)).await?;
+    let said = output.stderr.join("\n");
+    assert_eq!(code, Some(1), "{arguments:?}: {said}");
+    assert!(said.contains(words), "{arguments:?}: {said}");
+    assert_eq!(output.stderr.len(), 1, "{arguments:?}: {said}");
+    Ok(())
+}
+
 #[tokio::test]
-async fn what_prevents_a_start_is_one_clear_line_and_exit_code_1() -> Result<()> {
+async fn a_taken_port_and_an_absent_nats_are_one_clear_line_and_exit_code_1() -> Result<()> {
     let held = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let taken = held.local_addr()?.to_string();
-    let free = [
-        "--http",
-        "127.0.0.1:0",
-        "--grpc",
-        "127.0.0.1:0",
-        "--ephemeral",
-    ];
-    let check = async |arguments: &[&str], words: &str| -> Result<()> {
-        let (code, output) = Weir::run(weir(arguments)).await?;
-        let said = output.stderr.join("\n");
-        assert_eq!(code, Some(1), "{arguments:?}: {said}");
-        assert!(
-            said.contains(words) && output.stderr.len() == 1,
-            "{arguments:?}: {said}"
-        );
-        Ok(())
-    };
-    let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.local_addr()?.to_string()
-    };
-    check(
-        &[
-            "up",
-            "--ephemeral",
-            "--grpc",
-            "127.0.0.1:0",
-            "--http",
-            &taken,
-        ],
+    let taken = held.local_addr()?;
+    refused(
+        &format!("up --ephemeral --grpc 127.0.0.1:0 --http {taken}"),
         "--http",
     )
     .await?;
-    check(
-        &[
-            "up",
-            "--ephemeral",
-            "--http",
-            "127.0.0.1:0",
-            "--grpc",
-            &taken,
-        ],
+    refused(
+        &format!("up --ephemeral --http 127.0.0.1:0 --grpc {taken}"),
         "--grpc",
     )
     .await?;
-    check(
-        &[
-            "gateway",
-            "--http",
-            "127.0.0.1:0",
-            "--nats",
-            &format!("nats://{closed}"),
-        ],
-        &closed,
-    )
-    .await?;
-    check(
-        &[&["up"], &free[..], &["--knowledge", "/nowhere/at/all"]].concat(),
-        "/nowhere/at/all",
-    )
-    .await?;
-    check(
-        &[&["up"], &free[..], &["--model", "openai/x"]].concat(),
-        "OPENAI_API_KEY",
-    )
-    .await?;
-    check(
-        &[&["up"], &free[..], &["--model", "what"]].concat(),
-        "extractive",
-    )
-    .await?;
-    check(
-        &[
-            "up",
-            "--ephemeral",
-            "--http",
-            "0.0.0.0:0",
-            "--grpc",
-            "127.0.0.1:0",
-        ],
+    drop(held);
+    let absent = format!("gateway --http 127.0.0.1:0 --nats nats://{taken}");
+    refused(&absent, &taken.to_string()).await?;
+    refused(
+        "up --ephemeral --http 0.0.0.0:0 --grpc 127.0.0.1:0",
         "loopback",
     )
     .await
+}
+
+#[tokio::test]
+async fn a_wrong_model_or_folder_is_one_clear_line_and_exit_code_1() -> Result<()> {
+    let up = "up --ephemeral --http 127.0.0.1:0 --grpc 127.0.0.1:0";
+    refused(
+        &format!("{up} --knowledge /nowhere/at/all"),
+        "/nowhere/at/all",
+    )
+    .await?;
+    refused(&format!("{up} --model openai/x"), "OPENAI_API_KEY").await?;
+    refused(&format!("{up} --model what"), "extractive").await
 }

@@ -40,7 +40,7 @@ impl Fleet {
             .env("OPENAI_BASE_URL", model.base_url());
         let agent = Weir::start(agent).await?;
         let url = format!("http://{}", agent.value("grpc")?);
-        let worker = || Weir::start(weir(&["worker", "--nats", &nats.url(), "--agent", &url]));
+        let worker = || start_worker(&nats, &url);
         let gateway = || {
             Weir::start(weir(&[
                 "gateway",
@@ -63,10 +63,19 @@ impl Fleet {
         })
     }
 
+    /// One more worker.
+    pub(crate) async fn worker(&self) -> Result<Weir> {
+        start_worker(&self.nats, &format!("http://{}", self.agent.value("grpc")?)).await
+    }
+
     /// A client of the n-th gateway.
     pub(crate) fn client(&self, gateway: usize) -> Result<Client> {
         Client::of(&self.gateways[gateway])
     }
+}
+
+async fn start_worker(nats: &Server, agent: &str) -> Result<Weir> {
+    Weir::start(weir(&["worker", "--nats", &nats.url(), "--agent", agent])).await
 }
 
 /// An HTTP client of one gateway, for one user.
@@ -191,7 +200,8 @@ pub(crate) fn tokens(tokens: usize, every_ms: u64) -> String {
 
 /// What [`tokens`] makes the model say.
 pub(crate) fn said(tokens: usize) -> String {
-    (0..tokens).map(|i| format!("t{i} ")).collect()
+    let words: Vec<_> = (0..tokens).map(|i| format!("t{i} ")).collect();
+    words.concat()
 }
 
 /// All the text in these frames.

@@ -2,6 +2,7 @@
 //! that republishes what it stored; and one key-value bucket per kind of
 //! record. Refuses servers and settings on which a promise would break.
 
+mod address;
 mod declare;
 mod guard;
 mod live;
@@ -68,7 +69,10 @@ pub async fn open(config: Config) -> Result<Broker> {
     let guard = Guard::new(wire.clone(), config.clone(), missed, Arc::clone(&epoch));
     let profile = Profile {
         kind: "nats",
-        place: format!("{} (nats-server {version})", wire::names(&config)?),
+        place: format!(
+            "{} (nats-server {version})",
+            address::place(&address::servers(&config.url)?)
+        ),
         durability: durability(config.replicas),
     };
     Ok(Broker {

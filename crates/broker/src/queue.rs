@@ -116,7 +116,7 @@ pub trait Lease: std::fmt::Debug + Send + Sync {
 }
 
 /// Where a job stands among its session's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Front {
     /// It is the first: its turn may run.
     Mine,

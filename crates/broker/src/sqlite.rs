@@ -5,6 +5,7 @@
 //! file of another format, and a disk that is full, each by name.
 
 mod engine;
+mod lease;
 mod log;
 mod news;
 mod queue;

@@ -130,8 +130,9 @@ impl Browser {
         Ok(tokio::fs::write(path, self.page.screenshot().await?).await?)
     }
 
-    /// Cuts the page off from the network, or connects it again. What is being
-    /// received breaks off.
+    /// Makes every new request of the page fail and tells it that it is offline,
+    /// or the opposite. A stream that is open goes on: a [`crate::proxy::Proxy`]
+    /// in between cuts that.
     pub async fn offline(&self, offline: bool) -> Result<()> {
         let open = if offline { 0 } else { -1 };
         self.devtools("Network.enable", json!({})).await?;

@@ -123,7 +123,11 @@ impl Dialect for Chat {
         }
     }
 
-    fn gap(&mut self, _: &event::Kind, _: &mut String) {}
+    /// The turn is told anew: what was said of it is taken back.
+    fn gap(&mut self, _: &event::Kind, out: &mut String) {
+        self.said.rewind(0);
+        self.frame("message", Message::Rewind { content: "" }, out);
+    }
 }
 
 #[cfg(test)]

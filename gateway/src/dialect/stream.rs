@@ -1,5 +1,8 @@
 //! The frames of `GET /stream`: all text so far each time it changes, then
-//! `end`.
+//! `end`. Browsers ask again by themselves whenever a stream has ended; ids tell
+//! them apart from somebody who asks anew.
+
+use std::fmt::Write as _;
 
 use broker::{Position, Stored};
 use proto::{Ending, SessionId, TurnId, event};
@@ -14,7 +17,12 @@ pub(crate) struct Stream {
     session: SessionId,
     turn: TurnId,
     said: Said,
+    /// Whether frames have ids.
+    ids: bool,
 }
+
+/// What the last frame's id adds to the turn's.
+pub(crate) const ENDED: &str = ".end";
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -32,15 +40,23 @@ struct End<'a> {
 }
 
 impl Stream {
-    pub(crate) fn new(session: SessionId, turn: TurnId) -> Self {
+    pub(crate) fn new(session: SessionId, turn: TurnId, ids: bool) -> Self {
         Self {
             session,
             turn,
             said: Said::default(),
+            ids,
+        }
+    }
+
+    fn id(&self, suffix: &str, out: &mut String) {
+        if self.ids {
+            let _infallible = writeln!(out, "id: {}{suffix}", self.turn);
         }
     }
 
     fn text(&self, out: &mut String) {
+        self.id("", out);
         out.push_str("data: ");
         let message = self.said.text();
         json(&Message { message }, out);
@@ -59,6 +75,7 @@ impl Stream {
             status: compatible_name(ending),
             message,
         };
+        self.id(ENDED, out);
         frame("end", &end, out);
     }
 }
@@ -88,7 +105,10 @@ impl Dialect for Stream {
         }
     }
 
-    fn gap(&mut self, _: &event::Kind, _: &mut String) {}
+    /// The turn is told anew.
+    fn gap(&mut self, _: &event::Kind, _: &mut String) {
+        self.said.rewind(0);
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +120,7 @@ mod tests {
     #[test]
     fn each_frame_has_all_text_so_far_and_the_last_event_is_end() {
         let turn = "00000000-0000-7000-8000-000000000001".parse().unwrap();
-        let mut stream = Stream::new("s".parse().unwrap(), turn);
+        let mut stream = Stream::new("s".parse().unwrap(), turn, false);
         let sequence = Sequence(1);
         let at = Position {
             epoch: Epoch(1),

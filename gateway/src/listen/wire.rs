@@ -1,10 +1,11 @@
-//! A connection's bytes, with a limit on how long nothing may move: while the
-//! peer has not shown which protocol it speaks, and while it takes nothing of
-//! what is sent to it.
+//! A connection's bytes, with limits on a peer that stands still: until its
+//! first request has come, and while it takes nothing of what is sent to it.
 
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,10 +24,23 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) struct Wire {
     stream: TcpStream,
     protocol: Protocol,
+    /// Set until the first request has come.
+    first: Option<Pin<Box<Sleep>>>,
+    begun: Begun,
     /// Set while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     patience: Duration,
     framing: Framing,
+}
+
+/// Whether the first request has come; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -47,10 +61,9 @@ impl Wire {
         }
         Self {
             stream,
-            protocol: Protocol::Undecided {
-                read: 0,
-                until: Box::pin(sleep(config.head_timeout)),
-            },
+            protocol: Protocol::Undecided { read: 0 },
+            first: Some(Box::pin(sleep(config.head_timeout))),
+            begun: Begun::default(),
             stalled: None,
             patience: config.write_timeout,
             framing: Framing::default(),
@@ -62,8 +75,13 @@ impl Wire {
         self.framing.verdict()
     }
 
+    /// Where to tell that the first request has come.
+    pub(crate) fn begun(&self) -> Begun {
+        self.begun.clone()
+    }
+
     fn read(&mut self, bytes: &[u8]) {
-        if let Protocol::Undecided { read, .. } = &mut self.protocol {
+        if let Protocol::Undecided { read } = &mut self.protocol {
             let rest = &PREFACE[*read..];
             let length = rest.len().min(bytes.len());
             *read += length;
@@ -113,12 +131,13 @@ impl AsyncRead for Wire {
             self.read(&buffer.filled()[before..]);
             return result;
         }
-        if let Protocol::Undecided { until, .. } = &mut self.protocol
-            && until.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if self.begun.0.load(Ordering::Relaxed) {
+            self.first = None;
         }
-        Poll::Pending
+        match self.first.as_mut().map(|it| it.as_mut().poll(context)) {
+            Some(Poll::Ready(())) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
     }
 }
 

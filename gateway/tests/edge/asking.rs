@@ -243,8 +243,18 @@ async fn a_cut_turn_is_resumed_by_asking_again_with_the_key_and_the_last_id() {
     work.text("cause").await;
     work.complete().await;
     let last = had.last().unwrap().id.clone().unwrap();
-    let rest = ask().header("last-event-id", last).send().await.unwrap();
-    let rest = frames(&rest.text().await.unwrap());
+    let after = async |last: &str| {
+        let rest = ask().header("last-event-id", last).send().await.unwrap();
+        frames(&rest.text().await.unwrap())
+    };
+    let rest = after(&last).await;
     assert_eq!(rest[1].data["text"], "cause");
     assert!(rest[2].is("completed"));
+    let end = rest[2].id.clone().unwrap();
+    assert_eq!(after(&end).await.len(), 1, "only `retry`, and a clean end");
+    assert_eq!(
+        after("zz-1").await.len(),
+        5,
+        "a foreign position: all of it"
+    );
 }

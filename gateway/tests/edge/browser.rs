@@ -49,7 +49,7 @@ impl Page {
 
     async fn wait_answer(&self, text: &str) {
         let text = Value::from(text);
-        let last = "[...document.querySelectorAll('.answer')].at(-1)?.innerText";
+        let last = "[...document.querySelectorAll('.answer')].at(-1)?.innerText.trim()";
         self.wait(&format!("{last} === {text}")).await;
     }
 
@@ -283,5 +283,13 @@ async fn what_a_model_says_is_inert_on_a_narrow_screen_too() {
         .await
         .unwrap();
     page.look("dark").await;
+    let chinese = serde_json::json!({"userAgent": "x", "acceptLanguage": "zh-CN"});
+    page.browser
+        .devtools("Emulation.setUserAgentOverride", chinese)
+        .await
+        .unwrap();
+    page.load().await;
+    page.wait("document.getElementById('question').placeholder === '输入问题'")
+        .await;
     page.close().await;
 }

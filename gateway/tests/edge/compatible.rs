@@ -3,7 +3,7 @@
 use proto::event;
 use serde_json::json;
 
-use crate::harness::{Edge, frames, problem};
+use crate::harness::{Edge, Frames, frames, problem};
 
 #[tokio::test]
 async fn chat_streams_messages_and_closes_with_end() {
@@ -98,5 +98,37 @@ async fn stream_repeats_all_text_so_far_and_closes_with_end() {
         .http
         .head(format!("http://{}/stream?username=u&query=x", edge.address));
     assert_eq!(head.send().await.unwrap().status(), 405);
+    assert_eq!(edge.broker.queue.depth().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_event_source_that_comes_back_by_itself_does_not_ask_again() {
+    let edge = Edge::start().await;
+    let get = |last: Option<&str>| {
+        let request = edge
+            .get("/stream?username=u&query=Why")
+            .header("accept", "text/event-stream");
+        match last {
+            Some(last) => request.header("last-event-id", last),
+            None => request,
+        }
+    };
+    let mut first = Frames::of(get(None).send().await.unwrap());
+    let mut work = edge.work().await;
+    work.text("a").await;
+    let cut = first.next().await.unwrap().unwrap().id.unwrap();
+    assert_eq!(cut, work.delivery.turn.to_string());
+    drop(first);
+    let back = get(Some(&cut)).send().await.unwrap();
+    work.text("b").await;
+    work.complete().await;
+    work.settle().await;
+    let frames = frames(&back.text().await.unwrap());
+    assert_eq!(frames[frames.len() - 2].data["message"], "ab");
+    let ended = frames.last().unwrap().id.clone().unwrap();
+    assert_eq!(get(Some(&ended)).send().await.unwrap().status(), 204);
+    let unknown = "00000000-0000-7000-8000-000000000001";
+    assert_eq!(get(Some(unknown)).send().await.unwrap().status(), 204);
+    problem(get(Some("x")).send().await.unwrap(), 400).await;
     assert_eq!(edge.broker.queue.depth().await.unwrap(), 0);
 }

@@ -201,3 +201,21 @@ async fn the_sessions_state_follows_its_turn() {
     work.settle().await;
     assert_eq!(state().await["unfinished"], 0);
 }
+
+#[tokio::test]
+async fn there_are_no_more_open_streams_than_there_may_be() {
+    let config = Config {
+        streams: 1,
+        ..Config::default()
+    };
+    let edge = Edge::with(config).await;
+    let mut only = edge.events("&after=start").await;
+    let path = "/v1/sessions/s/events?userId=u";
+    let refusal = edge.get(path).send().await.unwrap();
+    assert_eq!(refusal.headers()["retry-after"], "1");
+    problem(refusal, 503).await;
+    problem(edge.ask("Why?").send().await.unwrap(), 503).await;
+    assert_eq!(edge.broker.queue.depth().await.unwrap(), 0, "room first");
+    play(&edge).await;
+    only.until("completed").await;
+}

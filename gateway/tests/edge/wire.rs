@@ -33,6 +33,31 @@ async fn a_peer_that_does_not_finish_its_head_is_closed_and_others_are_served() 
 }
 
 #[tokio::test]
+async fn a_connection_outlives_its_first_request_but_not_its_idleness() {
+    let config = Config {
+        head_timeout: SOON,
+        idle_timeout: SOON * 4,
+        ..Config::default()
+    };
+    let edge = Edge::with(config).await;
+    let mut stream = TcpStream::connect(edge.address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut answer = [0; 15];
+    for _ in 0..2 {
+        stream.write_all(request).await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}") {
+            rest.push(stream.read_u8().await.unwrap());
+        }
+        // Longer than a first head may take.
+        tokio::time::sleep(SOON * 2).await;
+    }
+    assert_eq!(closed(&mut stream).await, "");
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
     let edge = Edge::with(Config {
         body_timeout: SOON,

@@ -18,8 +18,8 @@ pub(super) const WORKERS: &str = "workers";
 
 /// How long a submit is remembered by its turn.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
-/// All jobs together.
-const JOBS_BYTES: u64 = 1 << 30;
+/// All jobs together; the server sets this aside on its disk.
+const JOBS_BYTES: u64 = 256 << 20;
 /// How long a cluster may take to have a leader and room for a stream.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -32,10 +32,13 @@ enum Rule {
     AtLeast,
     /// Brought up to date.
     Becomes,
+    /// Raised, never lowered: a server that is given a smaller limit throws away
+    /// what is over it. Zero and less mean no limit.
+    Grows,
     /// Where it begins; the operator's from then on.
     Begins,
 }
-use Rule::{AtLeast, Becomes, Begins, Is};
+use Rule::{AtLeast, Becomes, Begins, Grows, Is};
 
 type Settings = Vec<(&'static str, Rule, Value)>;
 
@@ -82,10 +85,10 @@ fn jobs(config: &Config) -> Settings {
         ("allow_rollup_hdrs", Is, json!(false)),
         (
             "max_msgs_per_subject",
-            Becomes,
+            Grows,
             json!(config.limits.queue_depth),
         ),
-        ("duplicate_window", Becomes, nanoseconds(REMEMBERED)),
+        ("duplicate_window", Grows, nanoseconds(REMEMBERED)),
         ("max_bytes", Begins, json!(JOBS_BYTES)),
         ("description", Begins, json!("Weir: turns that wait or run")),
     ]);
@@ -101,7 +104,7 @@ fn log(config: &Config) -> Settings {
         ("allow_direct", Is, json!(true)),
         ("republish", Is, json!({"src": "log.>", "dest": "live.>"})),
         ("allow_rollup_hdrs", Is, json!(false)),
-        ("max_age", Becomes, nanoseconds(config.limits.retention)),
+        ("max_age", Grows, nanoseconds(config.limits.retention)),
         ("deny_delete", Begins, json!(true)),
         ("discard", Begins, json!("old")),
         ("max_bytes", Begins, json!(-1)),
@@ -257,12 +260,15 @@ fn judge(
         let fits = match rule {
             Begins => true,
             AtLeast => is.as_u64() >= wanted.as_u64(),
+            Grows => is
+                .as_i64()
+                .is_some_and(|it| it <= 0 || Some(it) >= wanted.as_i64()),
             Is | Becomes => plain(is) == plain(wanted),
         };
         if fits {
             continue;
         }
-        if *rule != Becomes {
+        if matches!(rule, Is | AtLeast) {
             let least = if *rule == AtLeast { "at least " } else { "" };
             let is = if is.is_null() {
                 "not set".to_owned()
@@ -379,15 +385,19 @@ mod tests {
     #[test]
     fn what_is_harmless_is_brought_up_to_date_and_the_rest_kept() {
         let settings = vec![
-            ("max_age", Becomes, json!(5)),
+            ("ack_wait", Becomes, json!(5)),
+            ("max_age", Grows, json!(5)),
+            ("max_msgs_per_subject", Grows, json!(5)),
             ("max_bytes", Begins, json!(-1)),
         ];
-        let is = have(json!({"max_age": 7, "max_bytes": 9, "placement": {"tags": ["a"]}}));
-        let better = judge("stream X", &is, &settings).unwrap().unwrap();
-        assert_eq!(
-            Value::Object(better),
-            json!({"max_age": 5, "max_bytes": 9, "placement": {"tags": ["a"]}})
-        );
+        let is =
+            json!({"ack_wait": 7, "max_age": 4, "max_msgs_per_subject": 6, "max_bytes": 9, "x": 1});
+        let better = judge("stream X", &have(is), &settings).unwrap().unwrap();
+        let becomes =
+            json!({"ack_wait": 5, "max_age": 5, "max_msgs_per_subject": 6, "max_bytes": 9, "x": 1});
+        assert_eq!(Value::Object(better), becomes);
+        let unlimited = json!({"ack_wait": 5, "max_age": 0, "max_msgs_per_subject": -1});
+        assert_eq!(judge("stream X", &have(unlimited), &settings), Ok(None));
     }
 
     #[test]

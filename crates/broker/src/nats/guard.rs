@@ -40,9 +40,9 @@ impl Drop for Guard {
 
 async fn watch(wire: Wire, config: Config, missed: watch::Sender<u64>, epoch: Arc<AtomicU64>) {
     let mut link = wire.link();
-    let mut seen = link.borrow_and_update().again;
-    while link.wait_for(|it| it.up && it.again != seen).await.is_ok() {
-        seen = link.borrow_and_update().again;
+    let mut seen = link.borrow_and_update().made.max(1);
+    while link.wait_for(|it| it.up && it.made > seen).await.is_ok() {
+        seen = link.borrow_and_update().made;
         missed.send_modify(|it| *it += 1);
         match declare::ensure(&wire, &config).await {
             Ok(born) if epoch.swap(born.0, Ordering::Relaxed) != born.0 => {

@@ -44,9 +44,7 @@ pub(super) struct Puller {
 impl Puller {
     pub(super) async fn open(wire: &Wire) -> Result<Self> {
         let mut link = wire.link();
-        if link.wait_for(|it| it.up).await.is_err() {
-            return Err(Error::Unavailable("the client is closed".to_owned()));
-        }
+        wire.up(&mut link).await?;
         let inbox = wire.client().new_inbox();
         let question = json!({
             "batch": 1,

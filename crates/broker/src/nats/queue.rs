@@ -61,8 +61,7 @@ impl Queue for Jobs {
         if let Err(why) = job.turn_id.parse::<TurnId>() {
             return Err(Error::Unsuitable(format!("a job's turn id {why}")));
         }
-        // The server forgets a submit after a while, but not an unfinished job.
-        if admission == Admission::Enqueue && self.holds(session, &job.turn_id).await?.is_some() {
+        if admission == Admission::Enqueue && self.is_held_or_full(session, job).await? {
             return Ok(Submitted::Duplicate);
         }
         let deadline = Instant::now() + PATIENCE;
@@ -193,6 +192,23 @@ impl Jobs {
                 Err(if busy { Error::Busy } else { trouble.into() })
             }
         }
+    }
+
+    /// Whether this turn's job is unfinished. The server forgets a submit after
+    /// a while, and keeps the depth of whoever asked for the deepest queue.
+    async fn is_held_or_full(&self, session: &Session, job: &Job) -> Result<bool> {
+        let pending = self.pending(session).await?;
+        if pending.iter().any(|it| it.job.turn_id == job.turn_id) {
+            return Ok(true);
+        }
+        let full = pending.len() >= self.config.limits.queue_depth as usize;
+        if full && !self.knows(session, job).await? {
+            let many = pending.len();
+            return Err(Error::Full(format!(
+                "the session has {many} unfinished turns"
+            )));
+        }
+        Ok(full)
     }
 
     /// Whether this turn's job was submitted before.

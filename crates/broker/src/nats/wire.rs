@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{
-    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, HeaderValue, Message, Request,
-    RequestErrorKind, ServerAddr, Subject, Subscriber,
+    Client, ConnectErrorKind, Event, HeaderMap, HeaderValue, Message, Request, RequestErrorKind,
+    Subject, Subscriber,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::Config;
+use super::{Config, address};
 use crate::{Error, Result};
 
 /// Messages that one subscription holds for a reader that is busy; what comes
@@ -122,8 +123,8 @@ pub(super) struct Stored {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link {
     pub(super) up: bool,
-    /// How often it was made again after a loss.
-    pub(super) again: u64,
+    /// How often it was made.
+    pub(super) made: u64,
 }
 
 /// One connection, shared by all ports.
@@ -136,11 +137,11 @@ pub(super) struct Wire {
 impl Wire {
     /// Connects once; from then on it reconnects for as long as it lives.
     pub(super) async fn connect(config: &Config) -> Result<Self> {
-        let servers = servers(&config.url)?;
-        let names = place(&servers);
-        let link = Arc::new(watch::Sender::new(Link { up: true, again: 0 }));
+        let servers = address::servers(&config.url)?;
+        let names = address::place(&servers);
+        let link = Arc::new(watch::Sender::new(Link { up: true, made: 0 }));
         let news = Arc::clone(&link);
-        let options = ConnectOptions::new()
+        let options = address::login(&servers)
             .name(&config.name)
             .ping_interval(PING)
             .subscription_capacity(CAPACITY)
@@ -179,6 +180,18 @@ impl Wire {
         self.link.subscribe()
     }
 
+    /// Waits until the connection is up, and marks that state as seen.
+    pub(super) async fn up(&self, link: &mut watch::Receiver<Link>) -> Result<(), Trouble> {
+        // The client drops news that it cannot deliver at once.
+        if !link.borrow().up && self.client.connection_state() == State::Connected {
+            connected(&self.link);
+        }
+        match link.wait_for(|it| it.up).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Trouble::Silent("the connection is closed".to_owned())),
+        }
+    }
+
     /// Asks and waits for one answer. A lost connection ends the wait at once.
     pub(super) async fn ask(
         &self,
@@ -189,7 +202,7 @@ impl Wire {
         let mut link = self.link.subscribe();
         let subject = subject.into();
         let asked = async {
-            connected(&mut link).await?;
+            self.up(&mut link).await?;
             tokio::select! {
                 biased;
                 answer = self.client.send_request(subject, request) => answer.map_err(silence),
@@ -261,14 +274,6 @@ pub(super) fn right_after(last: u64) -> HeaderMap {
     headers
 }
 
-/// Waits until the connection is up, and marks that state as seen.
-async fn connected(link: &mut watch::Receiver<Link>) -> Result<(), Trouble> {
-    match link.wait_for(|it| it.up).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Trouble::Silent("the connection is closed".to_owned())),
-    }
-}
-
 /// Reads an answer of the JetStream API: what was asked for, or a refusal.
 fn verdict<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Trouble> {
     #[derive(Deserialize)]
@@ -298,17 +303,7 @@ fn silence(error: async_nats::RequestError) -> Trouble {
 
 fn notice(link: &watch::Sender<Link>, event: &Event) {
     match event {
-        Event::Connected => {
-            link.send_if_modified(|it| {
-                let again = !it.up;
-                if again {
-                    it.up = true;
-                    it.again += 1;
-                    tracing::info!("connected to NATS again");
-                }
-                again
-            });
-        }
+        Event::Connected => connected(link),
         Event::Disconnected | Event::Closed => {
             tracing::warn!("the connection to NATS was lost");
             link.send_modify(|it| it.up = false);
@@ -319,43 +314,20 @@ fn notice(link: &watch::Sender<Link>, event: &Event) {
     }
 }
 
+/// The first time is no news: nobody has asked or subscribed before it.
+fn connected(link: &watch::Sender<Link>) {
+    link.send_if_modified(|it| {
+        it.up = true;
+        it.made += 1;
+        it.made > 1
+    });
+}
+
 fn pause(attempts: usize) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1))
         .unwrap_or(u32::MAX)
         .min(8);
     (Duration::from_millis(10) * 2_u32.pow(doublings)).min(LONGEST_RECONNECT_PAUSE)
-}
-
-fn servers(url: &str) -> Result<Vec<ServerAddr>> {
-    let named = url.split(',').map(str::trim).filter(|it| !it.is_empty());
-    let servers: Vec<ServerAddr> = named
-        .map(|it| it.parse().map_err(|error| (it, error)))
-        .collect::<Result<_, _>>()
-        .map_err(|(it, error): (&str, std::io::Error)| {
-            // A URL may hold a password.
-            let shown = it.rsplit('@').next().unwrap_or_default();
-            Error::Unsuitable(format!(
-                "{shown:?} is not the URL of a NATS server: {error}"
-            ))
-        })?;
-    if servers.is_empty() {
-        return Err(Error::Unsuitable("no NATS server is named".to_owned()));
-    }
-    Ok(servers)
-}
-
-/// The servers for people: no user, no password.
-fn place(servers: &[ServerAddr]) -> String {
-    let names: Vec<_> = servers
-        .iter()
-        .map(|it| format!("{}:{}", it.host(), it.port()))
-        .collect();
-    names.join(", ")
-}
-
-/// The servers that a configuration names, for people.
-pub(super) fn names(config: &Config) -> Result<String> {
-    Ok(place(&servers(&config.url)?))
 }
 
 #[cfg(test)]
@@ -377,13 +349,5 @@ mod tests {
         }
         let stored = verdict::<Stored>(br#"{"stream":"LOG","seq":7,"duplicate":true}"#).unwrap();
         assert_eq!((stored.seq, stored.duplicate), (7, true));
-    }
-
-    #[test]
-    fn a_list_of_servers_is_shown_without_its_passwords() {
-        let list = servers("nats://me:secret@a:1, b:2,,c").unwrap();
-        assert_eq!(place(&list), "a:1, b:2, c:4222");
-        let error = servers("me:secret@:::").unwrap_err().to_string();
-        assert!(!error.contains("secret"), "{error}");
     }
 }

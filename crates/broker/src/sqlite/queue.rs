@@ -1,26 +1,23 @@
-//! Jobs in a table; who has which is kept beside it, for as long as this
-//! process lives.
-//!
-//! As everywhere, a lease is a hint: progress, acknowledgement and return
-//! concern the job, whoever has it by now.
+//! Jobs in a table: accepted is stored, once, up to the session's depth. What
+//! cannot be read is filed, never handed out again and again.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use prost::Message as _;
 use proto::{DeadLetter, FORMAT, Job, Session, TurnId};
 use rusqlite::{Connection, Row, params};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::engine::{Tx, millis, one, signed};
+use super::lease::{Lent, Slip, hold, remove};
 use super::news::Told;
 use super::records;
 use super::store::Store;
 use crate::{
-    Admission, Bucket, Delivery, Error, Key, Lease, MAX_JOB_BYTES, Pending, Queue, Result,
-    Sequence, Submitted,
+    Admission, Bucket, Delivery, Error, Key, MAX_JOB_BYTES, Pending, Queue, Result, Sequence,
+    Submitted,
 };
 
 /// Unreadable jobs that one look for the next job puts away.
@@ -52,10 +49,9 @@ impl Queue for Jobs {
         job: &Job,
         admission: Admission,
     ) -> Result<Submitted> {
-        let Ok(turn) = job.turn_id.parse::<TurnId>() else {
-            return Err(Error::Corrupt(
-                "a job without the id of its turn".to_owned(),
-            ));
+        let turn = match job.turn_id.parse::<TurnId>() {
+            Ok(turn) => turn,
+            Err(why) => return Err(Error::Unsuitable(format!("a job's turn id {why}"))),
         };
         let bytes = job.encode_to_vec();
         if bytes.len() > MAX_JOB_BYTES {
@@ -160,17 +156,6 @@ impl Queue for Jobs {
     }
 }
 
-impl Store {
-    /// Milliseconds since the store was opened.
-    fn lease_time(&self) -> i64 {
-        millis(self.opened.elapsed())
-    }
-
-    fn lease_instant(&self, time: i64) -> Instant {
-        self.opened + Duration::from_millis(time.max(0).cast_unsigned())
-    }
-}
-
 /// Whether a job may join; what it says otherwise. Writes nothing.
 fn admit(
     tx: &Tx<'_>,
@@ -255,14 +240,19 @@ fn parse(row: &Row<'_>) -> rusqlite::Result<Result<(Session, TurnId, Job), Strin
         Err((field, error)) => return Ok(Err(format!("{field} {error}"))),
     };
     let job = match Job::decode(row.get_ref(2)?.as_blob()?) {
-        Ok(job) if job.version <= FORMAT => job,
-        Ok(job) => return Ok(Err(format!("a job of format {}", job.version))),
-        Err(error) => return Ok(Err(format!("not a job: {error}"))),
+        Ok(job) => job,
+        Err(error) => return Ok(Err(error.to_string())),
     };
-    match job.turn_id.parse() {
-        Ok(turn) => Ok(Ok((session, turn, job))),
-        Err(error) => Ok(Err(format!("turn id {error}"))),
+    if job.version != FORMAT {
+        return Ok(Err(format!("its format is {}, not {FORMAT}", job.version)));
     }
+    if job.user_id != user || job.session_id != id {
+        return Ok(Err("it names another session than its own".to_owned()));
+    }
+    Ok(match job.turn_id.parse() {
+        Ok(turn) => Ok((session, turn, job)),
+        Err(why) => Err(format!("its turn id {why}")),
+    })
 }
 
 /// Puts a job that nobody can read where people look for it.
@@ -294,33 +284,6 @@ fn bury(tx: &mut Tx<'_>, sequence: i64, reason: String) -> rusqlite::Result<()> 
     remove(tx, sequence)
 }
 
-/// A job is somebody's until a time.
-fn hold(tx: &Tx<'_>, sequence: i64, until: i64) -> rusqlite::Result<()> {
-    let exists = "SELECT 1 FROM jobs WHERE sequence = ?1";
-    if tx.one(exists, [sequence], |_| Ok(()))?.is_some() {
-        tx.execute("DELETE FROM free WHERE sequence = ?1", [sequence])?;
-        let sql = "INSERT OR REPLACE INTO held (sequence, until) VALUES (?1, ?2)";
-        tx.execute(sql, [sequence, until])?;
-    }
-    Ok(())
-}
-
-/// A job leaves for good; its turn is remembered for a while.
-fn remove(tx: &Tx<'_>, sequence: i64) -> rusqlite::Result<()> {
-    tx.execute(
-        "INSERT OR REPLACE INTO finished SELECT turn, ?2 FROM jobs WHERE sequence = ?1",
-        [sequence, tx.wall()?],
-    )?;
-    for sql in [
-        "DELETE FROM jobs WHERE sequence = ?1",
-        "DELETE FROM free WHERE sequence = ?1",
-        "DELETE FROM held WHERE sequence = ?1",
-    ] {
-        tx.execute(sql, [sequence])?;
-    }
-    Ok(())
-}
-
 fn pending(connection: &Connection, session: &Session) -> rusqlite::Result<Vec<Pending>> {
     let mut statement = connection.prepare_cached(
         "SELECT user, session, job, sequence FROM jobs \
@@ -341,89 +304,4 @@ fn pending(connection: &Connection, session: &Session) -> rusqlite::Result<Vec<P
         }
     }
     Ok(pending)
-}
-
-/// A job on its way to a worker.
-struct Lent {
-    session: Session,
-    turn: TurnId,
-    job: Job,
-    attempt: u32,
-    slip: Slip,
-}
-
-impl Lent {
-    fn deliver(mut self, store: &Arc<Store>) -> Delivery {
-        self.slip.store = None;
-        let sequence = self.slip.sequence;
-        Delivery {
-            session: self.session,
-            turn: self.turn,
-            job: self.job,
-            sequence: Sequence(sequence.cast_unsigned()),
-            attempt: self.attempt,
-            lease: Box::new(Held {
-                store: Arc::clone(store),
-                sequence,
-            }),
-        }
-    }
-}
-
-/// Gives a job back at once when nobody took it: its worker stopped waiting
-/// while it was under way.
-struct Slip {
-    sequence: i64,
-    store: Option<Weak<Store>>,
-}
-
-impl Drop for Slip {
-    fn drop(&mut self) {
-        let sequence = self.sequence;
-        if let Some(store) = self.store.take().and_then(|it| it.upgrade()) {
-            store.write_soon(move |tx| {
-                tx.tell(Told::Job);
-                hold(tx, sequence, 0)
-            });
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Held {
-    store: Arc<Store>,
-    sequence: i64,
-}
-
-#[async_trait]
-impl Lease for Held {
-    fn lasts(&self) -> Duration {
-        self.store.limits.lease
-    }
-
-    async fn progress(&self) -> Result<()> {
-        let sequence = self.sequence;
-        let until = self.store.lease_time() + millis(self.store.limits.lease);
-        self.store
-            .write(false, move |tx| hold(tx, sequence, until))
-            .await
-    }
-
-    async fn acknowledge(self: Box<Self>) -> Result<()> {
-        let sequence = self.sequence;
-        self.store
-            .write(false, move |tx| remove(tx, sequence))
-            .await
-    }
-
-    async fn later(self: Box<Self>, delay: Duration) -> Result<()> {
-        let sequence = self.sequence;
-        let until = self.store.lease_time().saturating_add(millis(delay));
-        let given_back = self.store.write(false, move |tx| {
-            // It may come up before the time that the one who waits knows of.
-            tx.tell(Told::Job);
-            hold(tx, sequence, until)
-        });
-        given_back.await
-    }
 }

@@ -32,6 +32,8 @@ fn entry(follows: Sequence, text: &str) -> bytes::Bytes {
 fn job(text: &str) -> Job {
     Job {
         version: proto::FORMAT,
+        user_id: "ann".to_owned(),
+        session_id: "s".to_owned(),
         turn_id: TurnId::new().to_string(),
         system: text.to_owned(),
         ..Job::default()
@@ -247,7 +249,11 @@ async fn a_job_that_nobody_took_is_free_at_once() {
         .unwrap();
     // Asked for, and left before the answer.
     for _ in 0..20 {
-        assert!(queue.next().now_or_never().is_none());
+        if let Some(taken) = queue.next().now_or_never() {
+            // The answer was faster.
+            let lease = taken.unwrap().lease;
+            lease.later(Duration::ZERO).await.unwrap();
+        }
     }
     let delivery = timeout(Duration::from_secs(10), queue.next()).await;
     let delivery = delivery.unwrap().unwrap();

@@ -28,10 +28,11 @@ mod silence;
 #[cfg(test)]
 mod world;
 
-/// Gives the list of all cases to a macro.
+/// Gives the list of all cases to a macro, behind what else it is to have.
 macro_rules! with_every_case {
-    ($macro:ident) => {
+    ($macro:ident $(($($with:tt)*))?) => {
         $macro! {
+            ($($($with)*)?)
             log: [
                 entries_are_read_back_in_the_order_they_were_chained,
                 a_session_never_written_to_is_empty,
@@ -86,6 +87,8 @@ macro_rules! with_every_case {
                 the_first_job_of_a_session_is_known,
                 a_cleared_session_has_no_jobs,
                 a_session_cleared_under_its_worker_goes_on,
+                a_job_that_cannot_be_read_is_filed_and_holds_nobody_up,
+                a_job_without_a_turn_is_refused,
                 many_workers_get_every_job,
             ],
             leases: [
@@ -112,20 +115,27 @@ macro_rules! with_every_case {
 
 /// A test for each case, with a store of its own from `fresh`.
 macro_rules! test_each {
-    ($($module:ident: [$($case:ident),* $(,)?],)*) => {
+    ($with:tt $($module:ident: [$($case:ident),* $(,)?],)*) => {
         $(mod $module {
-            $(#[tokio::test]
-            async fn $case() {
+            $(test! { $with $case {
                 let (broker, _place) = super::fresh().await;
                 crate::$module::$case(&crate::world::World::new(broker)).await;
-            })*
+            } })*
         })*
+    };
+}
+
+/// A test on a runtime with these settings.
+macro_rules! test {
+    (($($with:tt)*) $name:ident $body:block) => {
+        #[tokio::test($($with)*)]
+        async fn $name() $body
     };
 }
 
 /// A test for each module's cases, which share the broker from `fresh`.
 macro_rules! test_modules {
-    ($($module:ident: [$($case:ident),* $(,)?],)*) => {
+    (() $($module:ident: [$($case:ident),* $(,)?],)*) => {
         $(#[tokio::test]
         async fn $module() {
             let (broker, _place) = fresh().await;
@@ -137,7 +147,7 @@ macro_rules! test_modules {
 
 /// One test for all cases, which share the broker from `fresh`.
 macro_rules! test_all {
-    ($($module:ident: [$($case:ident),* $(,)?],)*) => {
+    (() $($module:ident: [$($case:ident),* $(,)?],)*) => {
         #[tokio::test]
         async fn every_case_holds() {
             let (broker, _place) = fresh().await;
@@ -192,13 +202,12 @@ mod in_memory {
     use broker::sqlite::{Place, open};
 
     async fn fresh() -> (Broker, ()) {
-        (
-            open(Place::Memory, crate::world::limits()).await.unwrap(),
-            (),
-        )
+        let limits = crate::world::limits();
+        (open(Place::Memory, limits).await.unwrap(), ())
     }
 
-    with_every_case!(test_each);
+    // Nothing here waits for anything but the clock.
+    with_every_case!(test_each(start_paused = true));
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use broker::{Admission, Error, MAX_JOB_BYTES, Sequence, Submitted};
+use broker::{Admission, Bucket, Error, Key, MAX_JOB_BYTES, Sequence, Submitted};
 use futures::future::join_all;
 use prost::Message as _;
-use proto::{Job, Session};
+use proto::{DeadLetter, FORMAT, Job, Session};
 
 use crate::world::{DEPTH, World, job, numbers, said, soon};
 
@@ -240,13 +240,58 @@ pub(crate) async fn a_session_cleared_under_its_worker_goes_on(world: &World) {
     world.all_done().await;
 }
 
+pub(crate) async fn a_job_that_cannot_be_read_is_filed_and_holds_nobody_up(world: &World) {
+    let (queue, session) = (&world.broker.queue, world.session("s"));
+    let newer = Job {
+        version: FORMAT + 1,
+        ..job(&session, "newer")
+    };
+    let strange = Job {
+        session_id: "another".to_owned(),
+        ..job(&session, "strange")
+    };
+    for unreadable in [&newer, &strange] {
+        let submitted = queue.submit(&session, unreadable, Admission::Enqueue).await;
+        assert!(submitted.is_ok(), "{submitted:?}");
+    }
+    world.submit(&session, "good").await;
+    assert_eq!(world.work().await, "good");
+    world.all_done().await;
+    let (records, mut payloads) = (&world.broker.records, Vec::new());
+    let key = Key::session(&session);
+    for key in records.list(Bucket::DeadLetters, &key).await.unwrap() {
+        let record = records.get(Bucket::DeadLetters, &key).await.unwrap();
+        let letter = DeadLetter::decode(record.unwrap().value).unwrap();
+        assert_eq!(letter.code, "unreadable");
+        payloads.push(letter.payload);
+    }
+    payloads.sort();
+    let mut expected = [newer.encode_to_vec(), strange.encode_to_vec()];
+    expected.sort();
+    assert_eq!(payloads, expected);
+}
+
+pub(crate) async fn a_job_without_a_turn_is_refused(world: &World) {
+    let session = world.session("s");
+    for turn_id in ["", "turn"] {
+        let job = Job {
+            turn_id: turn_id.to_owned(),
+            ..job(&session, "whose?")
+        };
+        let queue = &world.broker.queue;
+        let refused = queue.submit(&session, &job, Admission::Enqueue).await;
+        assert!(matches!(refused, Err(Error::Unsuitable(_))), "{refused:?}");
+    }
+    world.all_done().await;
+}
+
 pub(crate) async fn many_workers_get_every_job(world: &World) {
     const JOBS: usize = 40;
     let came = Mutex::new(BTreeSet::new());
     let worker = async || {
         while came.lock().unwrap().len() < JOBS {
             let Ok(delivery) =
-                tokio::time::timeout(crate::world::LEASE, world.broker.queue.next()).await
+                tokio::time::timeout(crate::world::LEASE / 5, world.broker.queue.next()).await
             else {
                 continue;
             };

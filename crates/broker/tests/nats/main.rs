@@ -8,4 +8,6 @@ mod jobs;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod three_nodes;
+#[cfg(test)]
 mod world;

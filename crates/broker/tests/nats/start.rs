@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config as Stream, RetentionPolicy, StorageType};
-use broker::Error;
 use broker::nats::open;
+use broker::{Admission, Error};
 use testkit::nats::Server;
 use tokio::time::Instant;
 
-use crate::world::{config, refusal};
+use crate::world::{config, job, refusal, session};
 
 /// Streams as somebody else might have made them, and what is said of them.
 fn unfit() -> Vec<(Stream, &'static str)> {
@@ -84,18 +84,21 @@ async fn harmless_settings_are_brought_up_to_date_by_whoever_starts_last() {
     let server = Server::start().await.unwrap();
     open(config(&server.url())).await.unwrap();
     let mut changed = config(&server.url());
-    changed.limits.queue_depth = 3;
+    changed.limits.queue_depth = 30;
     changed.limits.lease = Duration::from_secs(7);
-    changed.limits.retention = Duration::from_secs(3600);
+    changed.limits.retention = Duration::from_secs(360_000);
     open(changed).await.unwrap();
     let raw = async_nats::connect(server.url()).await.unwrap();
     let streams = async_nats::jetstream::new(raw);
     let jobs = streams.get_stream("JOBS").await.unwrap();
-    assert_eq!(jobs.cached_info().config.max_messages_per_subject, 3);
+    assert_eq!(jobs.cached_info().config.max_messages_per_subject, 30);
     let workers = jobs.consumer_info("workers").await.unwrap();
     assert_eq!(workers.config.ack_wait, Duration::from_secs(7));
     let log = streams.get_stream("LOG").await.unwrap();
-    assert_eq!(log.cached_info().config.max_age, Duration::from_secs(3600));
+    assert_eq!(
+        log.cached_info().config.max_age,
+        Duration::from_secs(360_000)
+    );
 }
 
 #[tokio::test]
@@ -129,6 +132,18 @@ async fn a_server_that_is_not_there_is_reported_in_one_line_at_once() {
     );
     assert!(!why.contains('\n') && !why.contains("secret"), "{why}");
     assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_login_takes_the_one_in_the_url() {
+    let server = Server::start_with("authorization { user: me, password: secret }")
+        .await
+        .unwrap();
+    let why = refusal(config(&server.url())).await;
+    assert!(why.contains("authorization"), "{why}");
+    let with_login = server.url().replace("//", "//me:secret@");
+    let broker = open(config(&with_login)).await.unwrap();
+    assert!(!broker.profile.place.contains("secret"));
 }
 
 #[tokio::test]
@@ -166,4 +181,25 @@ async fn a_server_that_is_too_old_is_refused() {
         why,
         "nats-server is version 2.10.29, but must be at least 2.14.5"
     );
+}
+
+#[tokio::test]
+async fn a_smaller_depth_takes_no_accepted_job_away() {
+    let server = Server::start().await.unwrap();
+    let queue = open(config(&server.url())).await.unwrap().queue;
+    let session = session("s");
+    for _ in 0..5 {
+        queue
+            .submit(&session, &job(&session), Admission::Enqueue)
+            .await
+            .unwrap();
+    }
+    let mut smaller = config(&server.url());
+    smaller.limits.queue_depth = 2;
+    let queue = open(smaller).await.unwrap().queue;
+    assert_eq!(queue.pending(&session).await.unwrap().len(), 5);
+    let sixth = queue
+        .submit(&session, &job(&session), Admission::Enqueue)
+        .await;
+    assert!(matches!(sixth, Err(Error::Full(_))), "{sixth:?}");
 }

@@ -1,10 +1,14 @@
 //! What the tests do all the time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::nats::{Config, open};
-use broker::{Admission, Broker, Error, Limits, Outcome, Sequence, Submitted, append};
+use broker::{
+    Admission, Broker, Error, Follow, Followed, From, Limits, Outcome, Sequence, Submitted, append,
+};
 use proto::{Entry, Event, FORMAT, Job, Session, TurnId, event};
+use tokio::time::timeout;
 
 /// Longer than anything here may take.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -74,4 +78,40 @@ pub(crate) async fn assert_refused_turn_may_come_again(broker: &Broker) {
     let again = submit(&second).await;
     assert!(matches!(again, Ok(Submitted::Accepted(_))), "{again:?}");
     assert_eq!(queue.clear(&session).await, Ok(1));
+}
+
+/// The log holds exactly this many entries, each linked to the one before.
+pub(crate) async fn assert_chain(broker: &Broker, session: &Session, many: usize) {
+    let last = broker.log.last(session).await.expect("a last entry");
+    let last = last.expect("an entry").sequence;
+    let (mut after, mut count) = (Sequence::START, 0);
+    let whole = async {
+        while after < last {
+            for stored in broker.log.read(session, after, 64).await.expect("a read") {
+                assert_eq!(stored.entry.follows, after.0);
+                (after, count) = (stored.sequence, count + 1);
+            }
+        }
+    };
+    timeout(LONG, whole).await.expect("the whole log");
+    assert_eq!(count, many);
+}
+
+/// A reader from the start sees this many entries, each once and in order,
+/// whatever happens meanwhile.
+pub(crate) async fn assert_follows(broker: &Broker, session: &Session, many: usize) {
+    let log = Arc::clone(&broker.log);
+    let mut follow = Follow::open(log, session.clone(), From::Start)
+        .await
+        .expect("a reader");
+    let mut after = Sequence::START;
+    for _ in 0..many {
+        match timeout(LONG, follow.next()).await.expect("the next entry") {
+            Ok(Followed::Entry(stored)) => {
+                assert_eq!(stored.entry.follows, after.0);
+                after = stored.sequence;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
