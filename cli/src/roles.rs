@@ -11,7 +11,7 @@ use process::Lifecycle;
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::flags::{Agent, Edge, Gateway, Mind, Worker};
 use crate::{Ended, banner, store, up};
@@ -124,7 +124,7 @@ pub(crate) async fn mind(
 pub(crate) fn serve_agent(life: &Lifecycle, agent: &agent::Agent, listener: TcpListener) {
     let agent = agent.clone();
     life.serve("agent", async move {
-        agent.serve(TcpListenerStream::new(listener)).await
+        agent.serve(agent::incoming(listener)).await
     });
 }
 

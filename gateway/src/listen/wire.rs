@@ -48,7 +48,6 @@ enum Protocol {
     /// So many bytes of the preface were read.
     Undecided {
         read: usize,
-        until: Pin<Box<Sleep>>,
     },
     Http1,
     Http2,

@@ -36,7 +36,7 @@ async fn a_peer_that_does_not_finish_its_head_is_closed_and_others_are_served() 
 async fn a_connection_outlives_its_first_request_but_not_its_idleness() {
     let config = Config {
         head_timeout: SOON,
-        idle_timeout: SOON * 4,
+        idle_timeout: SOON * 12,
         ..Config::default()
     };
     let edge = Edge::with(config).await;
