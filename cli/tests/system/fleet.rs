@@ -13,7 +13,7 @@ async fn two_gateways_show_the_same_bytes_and_a_cut_at_any_event_loses_nothing()
     let (one, two) = (fleet.client(0)?, fleet.client(1)?);
 
     let mut watching = two.events("s", "now").await?;
-    let asked = one.ask("s", &tokens(200, 2)).await?.read_all().await?;
+    let asked = one.ask("s", &tokens(200, 15)).await?.read_all().await?;
     let watched = watching.read_until(is_end).await?;
     assert_eq!(text(&asked), said(200));
     assert_eq!(raw(&asked), raw(&watched));

@@ -79,9 +79,11 @@ impl std::fmt::Debug for Follow {
 
 impl Follow {
     /// Opens a reader. Everything stored after this call is delivered.
+    ///
+    /// Errors: [`Error::Unavailable`] when the log was out of reach for
+    /// 15 seconds.
     pub async fn open(log: Arc<dyn Log>, session: Session, from: From) -> Result<Self> {
-        let live = log.live(&session).await?;
-        let head = log.last(&session).await?;
+        let (live, head) = listen(&*log, &session).await?;
         let mut follow = Self {
             log,
             session,
@@ -202,7 +204,8 @@ impl Follow {
         }
         let hole = self.linked && stored.entry.follows != self.after.0 && !deleted(&stored);
         if hole {
-            let reason = if stored.entry.follows > self.after.0 {
+            // A chain that begins anew does so because nothing was left of it.
+            let reason = if stored.entry.follows > self.after.0 || stored.entry.follows == 0 {
                 "expired"
             } else {
                 "unknown_position"
@@ -300,6 +303,21 @@ impl Follow {
             asked,
             next: self.position(next).to_string(),
         })
+    }
+}
+
+/// Subscribes, then reads the last entry: nothing falls in between.
+async fn listen(log: &dyn Log, session: &Session) -> Result<(Live, Option<Stored>)> {
+    let since = Instant::now();
+    loop {
+        let listened = async {
+            let live = log.live(session).await?;
+            Ok((live, log.last(session).await?))
+        };
+        match listened.await {
+            Err(Error::Unavailable(_)) if since.elapsed() < PATIENCE => sleep(PAUSE).await,
+            outcome => return outcome,
+        }
     }
 }
 
