@@ -66,7 +66,7 @@ async function resume(mine) {
   if (unsent?.session === mine.session) return submit(unsent.input, unsent.key);
   try {
     const now = await state(mine);
-    if (mine === who && now.state === "queued" && !conversation.find(now.turnId)) {
+    if (mine === who && now.status === "queued" && !conversation.find(now.turnId)) {
       touch(conversation.add(now.turnId, ""));
     }
   } catch {

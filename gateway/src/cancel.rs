@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use broker::{Outcome, Stored};
 use http::StatusCode;
-use proto::{CancelRequested, Ending, Entry, Event, Session, SessionState, Status, TurnId, event};
+use proto::{CancelRequested, Ending, Entry, Session, SessionState, Status, TurnId, event};
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::ending_name;
@@ -69,34 +69,17 @@ pub(crate) fn decide(
 /// run nor wait any more are dropped, so that the list is never longer than
 /// the queue is deep.
 pub(crate) fn entry(last: Option<&Stored>, pending: &[TurnId], turn: TurnId) -> Entry {
-    let mut state = last
-        .and_then(|it| it.entry.state.clone())
-        .unwrap_or_default();
-    if let (Some(last), Some(current)) = (last, turn_of(&state)) {
-        state.began = turn::began(Some(last), current).map_or(state.began, |it| it.0);
+    let mut state = last.and_then(|it| it.entry.state.clone());
+    if let Some(state) = &mut state {
+        let running = turn_of(state).filter(|_| state.status() == Status::Running);
+        let unfinished = |it: &TurnId| pending.contains(it) || running == Some(*it);
+        state
+            .cancels
+            .retain(|it| it.parse().is_ok_and(|it| unfinished(&it)));
     }
-    if state.status() == Status::Unspecified {
-        state.set_status(Status::Idle);
-    }
-    let running = turn_of(&state).filter(|_| state.status() == Status::Running);
-    state.cancels.retain(|it| {
-        it.parse()
-            .is_ok_and(|it| pending.contains(&it) || running == Some(it))
-    });
-    let asked = turn.to_string();
-    if !state.cancels.contains(&asked) {
-        state.cancels.push(asked.clone());
-    }
-    Entry {
-        version: proto::FORMAT,
-        follows: last.map_or(0, |it| it.sequence.0),
-        turn_id: asked,
-        attempt: 0,
-        events: vec![Event::from(event::Kind::CancelRequested(
-            CancelRequested {},
-        ))],
-        state: Some(state),
-    }
+    let last = last.map(|it| it.sequence.0).zip(state.as_ref());
+    let event = event::Kind::CancelRequested(CancelRequested {}).into();
+    Entry::after(last, &turn.to_string(), 0, vec![event])
 }
 
 /// Asks to stop a turn, until the log has taken it or it is of no use.

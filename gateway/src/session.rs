@@ -25,7 +25,7 @@ pub(crate) struct Params {
 struct Shown {
     session_id: String,
     #[serde(flatten)]
-    state: Standing,
+    standing: Standing,
     /// Turns that wait or run.
     unfinished: usize,
     /// The session's last entry.
@@ -37,7 +37,7 @@ struct Shown {
 #[serde(rename_all = "camelCase")]
 struct Standing {
     /// `not_found`, `queued`, `running`, `interrupted` or `idle`.
-    state: &'static str,
+    status: &'static str,
     /// The turn that runs, waits, or was the last to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     turn_id: Option<String>,
@@ -64,11 +64,12 @@ pub(crate) async fn get(
     };
     let (pending, last) = edge.within(read).await?;
     let turns: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
-    let state = last.as_ref().and_then(|it| it.entry.state.as_ref());
+    let kept = last.as_ref().filter(|it| !it.entry.is_tombstone());
+    let state = kept.and_then(|it| it.entry.state.as_ref());
     let shown = Shown {
         session_id: session.id.to_string(),
         unfinished: turns.len(),
-        state: judge(state, &turns),
+        standing: judge(state, &turns),
         position: last.map(|it| position(edge.broker.log.epoch(), it.sequence).to_string()),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)))
@@ -78,8 +79,8 @@ fn judge(state: Option<&SessionState>, pending: &[TurnId]) -> Standing {
     let current = state.and_then(|it| Some((it, turn_of(it)?)));
     let ending = current.map(|it| it.0.ending());
     let ending = ending.filter(|it| *it != Ending::Unspecified);
-    let named = |state, turn: TurnId| Standing {
-        state,
+    let named = |status, turn: TurnId| Standing {
+        status,
         turn_id: Some(turn.to_string()),
         ending: ending.map(ending_name),
     };
@@ -94,7 +95,7 @@ fn judge(state: Option<&SessionState>, pending: &[TurnId]) -> Standing {
         Some((state, turn)) if state.status() == Status::Interrupted => named("interrupted", turn),
         Some((_, turn)) => named("idle", turn),
         None => Standing {
-            state: "not_found",
+            status: "not_found",
             turn_id: None,
             ending: None,
         },
@@ -140,7 +141,7 @@ mod tests {
         ] {
             let pending: Vec<_> = pending.into_iter().map(turn).collect();
             let expected = Standing {
-                state: expected.0,
+                status: expected.0,
                 turn_id: expected.1.map(|it| turn(it).to_string()),
                 ending: expected.2,
             };

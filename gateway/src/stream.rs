@@ -248,7 +248,7 @@ impl<D: Dialect> Reader<D> {
                 Heard::Drain => return self.drained(),
                 Heard::Silence => self.ping(&mut out),
                 Heard::Followed(Ok(Followed::Entry(stored))) => {
-                    if self.turn.is_some() && erased(&stored) {
+                    if self.turn.is_some() && stored.entry.is_tombstone() {
                         return Some(Err(self.cut(Cut::Deleted)));
                     }
                     self.entry(&stored, &mut out);
@@ -278,7 +278,7 @@ impl<D: Dialect> Reader<D> {
         let at = position(self.edge.broker.log.epoch(), stored.sequence);
         out.reserve(256);
         self.dialect.entry(at, stored, skip, out);
-        self.done = self.turn.is_some() && ends(stored);
+        self.done = self.turn.is_some() && stored.entry.ending().is_some();
         if let Some(leaving) = self.leaving.as_mut().filter(|_| self.done) {
             leaving.disarm();
         }
@@ -354,15 +354,4 @@ impl<D: Dialect> Reader<D> {
         tracing::debug!(%cut, "a stream was cut");
         cut
     }
-}
-
-/// Whether the entry is its turn's last.
-fn ends(stored: &Stored) -> bool {
-    let mut kinds = stored.entry.events.iter().filter_map(|it| it.kind.as_ref());
-    kinds.any(|it| it.ending().is_some())
-}
-
-fn erased(stored: &Stored) -> bool {
-    let mut events = stored.entry.events.iter();
-    events.any(|it| matches!(it.kind, Some(event::Kind::Deleted(_))))
 }

@@ -54,6 +54,12 @@ impl Entry {
     pub fn ending(&self) -> Option<Ending> {
         self.events.last().and_then(|it| it.kind.as_ref()?.ending())
     }
+
+    /// Whether the session was erased here: nothing before belongs to it.
+    pub fn is_tombstone(&self) -> bool {
+        let mut kinds = self.events.iter().filter_map(|it| it.kind.as_ref());
+        kinds.any(|it| matches!(it, event::Kind::Deleted(_)))
+    }
 }
 
 impl From<event::Kind> for Event {

@@ -202,7 +202,8 @@ impl Follow {
         if stored.sequence <= self.after {
             return None;
         }
-        let hole = self.linked && stored.entry.follows != self.after.0 && !deleted(&stored);
+        let hole =
+            self.linked && stored.entry.follows != self.after.0 && !stored.entry.is_tombstone();
         if hole {
             // A chain that begins anew does so because nothing was left of it.
             let reason = if stored.entry.follows > self.after.0 || stored.entry.follows == 0 {
@@ -327,13 +328,4 @@ fn running(stored: &Stored) -> bool {
         .state
         .as_ref()
         .is_some_and(|it| it.status() == Status::Running)
-}
-
-/// A tombstone: what came before it was erased on purpose.
-fn deleted(stored: &Stored) -> bool {
-    stored
-        .entry
-        .events
-        .iter()
-        .any(|it| matches!(it.kind, Some(event::Kind::Deleted(_))))
 }

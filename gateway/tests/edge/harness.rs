@@ -262,12 +262,16 @@ impl Frames {
 
     /// The next frame; `None` at a clean end.
     pub(crate) async fn next(&mut self) -> reqwest::Result<Option<Frame>> {
+        let mut looked = 0;
         loop {
-            if let Some(end) = self.rest.find("\n\n") {
+            if let Some(end) = self.rest[looked..].find("\n\n") {
+                let end = looked + end;
                 let frame = Frame::parse(&self.rest[..end]);
                 self.rest.drain(..end + 2);
                 return Ok(Some(frame));
             }
+            // The end of a frame may have come in half; the text is ASCII there.
+            looked = self.rest.rfind('\n').unwrap_or(self.rest.len());
             let chunk = timeout(PATIENCE, self.response.chunk());
             match chunk.await.expect("something comes")? {
                 Some(chunk) => self.rest.push_str(std::str::from_utf8(&chunk).unwrap()),

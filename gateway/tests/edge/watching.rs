@@ -176,7 +176,7 @@ async fn two_users_with_the_same_session_id_never_meet() {
         .json()
         .await
         .unwrap();
-    assert_eq!(state["state"], "not_found");
+    assert_eq!(state["status"], "not_found");
 }
 
 #[tokio::test]
@@ -188,15 +188,15 @@ async fn the_sessions_state_follows_its_turn() {
     };
     assert_eq!(
         state().await,
-        json!({"sessionId": "s", "state": "not_found", "unfinished": 0})
+        json!({"sessionId": "s", "status": "not_found", "unfinished": 0})
     );
     let turn = edge.accepted("Why?").await["turnId"].clone();
-    assert_eq!(state().await["state"], "queued");
+    assert_eq!(state().await["status"], "queued");
     let mut work = edge.work().await;
-    assert_eq!(state().await["state"], "running");
+    assert_eq!(state().await["status"], "running");
     assert_eq!(state().await["turnId"], turn);
     work.complete().await;
-    assert_eq!(state().await["state"], "idle");
+    assert_eq!(state().await["status"], "idle");
     assert_eq!(state().await["ending"], "completed");
     work.settle().await;
     assert_eq!(state().await["unfinished"], 0);

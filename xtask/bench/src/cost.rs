@@ -43,6 +43,24 @@ impl Process {
     }
 }
 
+/// Processor time that the whole machine has used so far, in µs.
+pub(crate) fn machine() -> Result<u64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    Ok(busy(&stat).context("/proc/stat begins with all processors")? * TICK)
+}
+
+/// Everything but the time spent idle or waiting for a disk.
+fn busy(stat: &str) -> Option<u64> {
+    let fields = stat
+        .lines()
+        .next()?
+        .strip_prefix("cpu ")?
+        .split_whitespace();
+    let ticks: Option<Vec<u64>> = fields.take(8).map(|it| it.parse().ok()).collect();
+    let ticks = ticks.filter(|it| it.len() == 8)?;
+    Some(ticks.iter().sum::<u64>() - ticks[3] - ticks[4])
+}
+
 /// User and system time. The name, in parentheses, may hold anything.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(") ")?;
@@ -59,6 +77,12 @@ mod tests {
         let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 300 40 0 0 20";
         assert_eq!(ticks(stat), Some(340));
         assert_eq!(ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn the_machine_is_busy_when_it_neither_idles_nor_waits() {
+        assert_eq!(busy("cpu  1 2 4 800 900 8 16 32 0 0\ncpu0 1"), Some(63));
+        assert_eq!(busy("cpu  1 2"), None);
     }
 
     #[test]

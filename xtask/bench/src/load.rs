@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cost::{Cost, Process};
+use crate::cost::{self, Cost, Process};
 use crate::reader::{DIRECT, Dialect, Reader, WEIR};
 
 /// How long after its last token a session may still take.
@@ -65,6 +65,9 @@ pub(crate) struct Measured {
     pub(crate) costs: Vec<(&'static str, Cost)>,
     /// µs that this process, the generator, used.
     pub(crate) generator: u64,
+    /// Processors that everything else on the machine kept busy, the kernel's
+    /// own work included: far above 0.2, the figures say little.
+    pub(crate) others: f64,
 }
 
 /// What one session saw.
@@ -155,7 +158,7 @@ impl Load {
             pid: std::process::id(),
         };
         let before = costs(servers)?;
-        let generator = myself.cost()?.cpu;
+        let (generator, machine) = (myself.cost()?.cpu, cost::machine()?);
         let start = Instant::now();
         let mut sessions = JoinSet::new();
         let (target, script) = (Arc::new(target.clone()), Arc::new(self.script()));
@@ -180,7 +183,9 @@ impl Load {
         measured.took = start.elapsed();
         measured.generator = myself.cost()?.cpu.saturating_sub(generator);
         grow(&mut peak, &costs(servers)?);
+        let machine = cost::machine()?.saturating_sub(machine);
         measured.costs = used(servers, &before, &peak);
+        measured.leave_others(machine);
         Ok(measured)
     }
 }
@@ -227,6 +232,7 @@ impl Measured {
             took: Duration::ZERO,
             costs: Vec::new(),
             generator: 0,
+            others: 0.0,
         })
     }
 
@@ -245,6 +251,13 @@ impl Measured {
             None => self.completed += 1,
         }
         Ok(())
+    }
+
+    /// Of what the machine used, takes away what was measured.
+    fn leave_others(&mut self, machine: u64) {
+        let servers: u64 = self.costs.iter().map(|(_, cost)| cost.cpu).sum();
+        let others = machine.saturating_sub(servers + self.generator);
+        self.others = float(others) / 1e6 / self.took.as_secs_f64();
     }
 
     /// Tokens received a second, over the whole run.

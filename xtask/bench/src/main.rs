@@ -18,7 +18,7 @@ use testkit::model::FakeModel;
 
 use load::{Load, Target};
 use report::Report;
-use servers::{Kind, Model, Servers};
+use servers::{Kind, Model, Plan, Servers};
 
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask bench")]
@@ -60,6 +60,9 @@ struct Options {
     /// Worker processes on NATS
     #[arg(long, default_value_t = 1)]
     workers: u32,
+    /// Threads of each server's runtime [default: its own choice]
+    #[arg(long)]
+    threads: Option<u32>,
     /// As fast as everything goes: half a million tokens, shared by the sessions
     #[arg(long)]
     flat_out: bool,
@@ -109,13 +112,18 @@ async fn run(options: Options) -> Result<()> {
     for &sessions in &options.sessions {
         let load = options.load(sessions);
         let model = Model::start().await?;
-        let direct = load
-            .drive(&Target::direct(&model.base_url()?)?, &[])
-            .await?;
+        let target = Target::direct(&model.base_url()?)?;
+        let direct = load.drive(&target, &[model.process()]).await?;
         report::head(&load);
-        report::direct(&direct);
+        report::direct(&load, &direct);
         for &kind in kinds {
-            let servers = Servers::start(kind, &model, options.workers, sessions).await?;
+            let plan = Plan {
+                kind,
+                sessions,
+                workers: options.workers,
+                threads: options.threads,
+            };
+            let servers = Servers::start(&model, plan).await?;
             let target = Target::weir(servers.url())?;
             load.warm_up().drive(&target, &[]).await?;
             let measured = load.drive(&target, &servers.processes()).await?;

@@ -52,8 +52,9 @@ pub(crate) fn head(load: &Load) {
 }
 
 /// The load read straight from the model.
-pub(crate) fn direct(direct: &Measured) {
+pub(crate) fn direct(load: &Load, direct: &Measured) {
     row("direct", direct, None);
+    parts(load, direct);
     failures(direct);
 }
 
@@ -74,18 +75,7 @@ pub(crate) fn weir(report: &Report<'_>) {
     let memory = servers().map(|(_, cost)| cost.memory).sum();
     row(name, weir, Some((Cost { cpu, memory }, load.sessions)));
     ratio(direct, weir);
-    let tokens = weir.token.len();
-    let part = |(name, cost): &(&str, Cost)| {
-        let memory = per(cost.memory, load.sessions.into());
-        format!("{name} {:.1} µs {memory:.1} KiB", per(cost.cpu, tokens))
-    };
-    let parts: Vec<_> = weir.costs.iter().map(part).collect();
-    println!(
-        "{:<10}{}, generator {:.1} µs",
-        "",
-        parts.join(", "),
-        per(weir.generator, tokens)
-    );
+    parts(load, weir);
     failures(weir);
 }
 
@@ -129,6 +119,22 @@ fn ratio(direct: &Measured, weir: &Measured) {
         times(|it| at(&it.first, 50.0)),
         times(|it| at(&it.first, 99.0)),
         times(Measured::rate),
+    );
+}
+
+/// What each process used, per token and per session.
+fn parts(load: &Load, measured: &Measured) {
+    let tokens = measured.token.len();
+    let part = |(name, cost): &(&str, Cost)| {
+        let memory = per(cost.memory, load.sessions.into());
+        format!("{name} {:.1} µs {memory:.1} KiB", per(cost.cpu, tokens))
+    };
+    let parts: Vec<_> = measured.costs.iter().map(part).collect();
+    let (parts, generator) = (parts.join(", "), per(measured.generator, tokens));
+    let others = measured.others;
+    println!(
+        "{:<10}{parts}, generator {generator:.1} µs; others {others:.2} processors",
+        ""
     );
 }
 

@@ -1,7 +1,6 @@
 //! The processes of a run: the model, and the pipeline on one broker or the
 //! other.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -21,6 +20,18 @@ pub(crate) enum Kind {
     Embedded,
 }
 
+/// What is started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    /// Sessions that there must be room for at any one worker.
+    pub(crate) sessions: u32,
+    /// Worker processes, on NATS.
+    pub(crate) workers: u32,
+    /// Threads of each runtime; none: its own choice.
+    pub(crate) threads: Option<u32>,
+}
+
 /// The fake model in a process of its own.
 #[derive(Debug)]
 pub(crate) struct Model(Weir);
@@ -31,7 +42,10 @@ pub(crate) struct Servers {
     url: String,
     weirs: Vec<(&'static str, Weir)>,
     nats: Option<nats::Server>,
-    model: u32,
+    /// The model's base URL.
+    base: String,
+    model: Process,
+    plan: Plan,
     folder: TempDir,
 }
 
@@ -47,93 +61,88 @@ impl Model {
     pub(crate) fn base_url(&self) -> Result<String> {
         self.0.value("model")
     }
+
+    pub(crate) fn process(&self) -> Process {
+        Process {
+            name: MODEL,
+            pid: self.0.pid(),
+        }
+    }
 }
 
 impl Servers {
-    pub(crate) async fn start(
-        kind: Kind,
-        model: &Model,
-        workers: u32,
-        sessions: u32,
-    ) -> Result<Self> {
-        let folder = TempDir::new()?;
+    pub(crate) async fn start(model: &Model, plan: Plan) -> Result<Self> {
         let mut servers = Self {
             url: String::new(),
             weirs: Vec::new(),
             nats: None,
-            model: model.0.pid(),
-            folder,
+            base: model.base_url()?,
+            model: model.process(),
+            plan,
+            folder: TempDir::new()?,
         };
-        let base = model.base_url()?;
-        match kind {
-            Kind::Nats => servers.roles(&base, workers, sessions).await?,
-            Kind::Embedded => servers.up(&base, sessions).await?,
+        match plan.kind {
+            Kind::Nats => servers.roles().await?,
+            Kind::Embedded => servers.up().await?,
         }
         Ok(servers)
     }
 
-    async fn roles(&mut self, model: &str, workers: u32, sessions: u32) -> Result<()> {
+    async fn roles(&mut self) -> Result<()> {
         let nats = nats::Server::start_in(self.folder.path()).await?;
         let url = nats.url();
         self.nats = Some(nats);
         let store = ["--nats", &url];
-        let agent = [
-            &["agent", "--grpc", "127.0.0.1:0", "--model", "openai/script"],
-            &store[..],
-        ];
+        let agent = ["agent", "--grpc", "127.0.0.1:0", "--model", "openai/script"];
         let grpc = self
-            .add("agent", agent.concat(), model)
+            .add("agent", [&agent, &store[..]].concat())
             .await?
             .value("grpc")?;
-        let (agent, slots) = (format!("http://{grpc}"), slots(sessions));
-        for _ in 0..workers {
-            let worker = [
-                &["worker", "--agent", &agent, "--slots", &slots],
-                &store[..],
-            ];
-            self.add("worker", worker.concat(), model).await?;
+        let (agent, slots) = (format!("http://{grpc}"), self.slots());
+        for _ in 0..self.plan.workers {
+            let worker = ["worker", "--agent", &agent, "--slots", &slots];
+            self.add("worker", [&worker, &store[..]].concat()).await?;
         }
-        let gateway = [&["gateway", "--http", "127.0.0.1:0"], &store[..]];
+        let gateway = ["gateway", "--http", "127.0.0.1:0"];
         self.url = self
-            .add("gateway", gateway.concat(), model)
+            .add("gateway", [&gateway, &store[..]].concat())
             .await?
             .value("page")?;
         Ok(())
     }
 
-    async fn up(&mut self, model: &str, sessions: u32) -> Result<()> {
-        let (slots, data) = (slots(sessions), self.folder.path().join("data"));
+    async fn up(&mut self) -> Result<()> {
+        let (slots, data) = (self.slots(), self.folder.path().join("data"));
         let data = data.to_str().context("a temporary path is UTF-8")?;
-        let up = [
+        let mut up = vec![
             "up",
             "--data",
             data,
-            "--http",
-            "127.0.0.1:0",
-            "--grpc",
-            "127.0.0.1:0",
-            "--model",
-            "openai/script",
             "--slots",
             &slots,
+            "--model",
+            "openai/script",
         ];
-        self.url = self.add("weir", up, model).await?.value("page")?;
+        up.extend(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        self.url = self.add("weir", up).await?.value("page")?;
         Ok(())
     }
 
-    async fn add<A: AsRef<OsStr>>(
-        &mut self,
-        name: &'static str,
-        arguments: impl IntoIterator<Item = A>,
-        model: &str,
-    ) -> Result<&Weir> {
+    async fn add(&mut self, name: &'static str, arguments: Vec<&str>) -> Result<&Weir> {
         let mut command = command(weir()?, arguments);
         command
             .env("OPENAI_API_KEY", "bench")
-            .env("OPENAI_BASE_URL", model);
+            .env("OPENAI_BASE_URL", &self.base);
+        if let Some(threads) = self.plan.threads {
+            command.env("TOKIO_WORKER_THREADS", threads.to_string());
+        }
         let weir = Weir::start(command).await.context(name)?;
         self.weirs.push((name, weir));
         Ok(&self.weirs[self.weirs.len() - 1].1)
+    }
+
+    fn slots(&self) -> String {
+        (self.plan.sessions + 16).to_string()
     }
 
     /// Where questions go.
@@ -152,11 +161,7 @@ impl Servers {
             name: "nats-server",
             pid,
         });
-        let model = Process {
-            name: MODEL,
-            pid: self.model,
-        };
-        weirs.chain(nats).chain([model]).collect()
+        weirs.chain(nats).chain([self.model.clone()]).collect()
     }
 
     /// What the servers wrote on standard error.
@@ -166,11 +171,6 @@ impl Servers {
             .map(|(name, weir)| (*name, weir.output().stderr))
             .collect()
     }
-}
-
-/// Room for every session at any one worker.
-fn slots(sessions: u32) -> String {
-    (sessions + 16).to_string()
 }
 
 /// The binary that was built beside this one.
