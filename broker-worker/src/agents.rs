@@ -118,7 +118,8 @@ impl Agents {
         session: &Session,
         request: AskRequest,
     ) -> BoxStream<'static, Event> {
-        let call = Call {
+        // Boxed: each event moves the state twice.
+        let call = Box::new(Call {
             agents: Arc::clone(self),
             session: session.clone(),
             request,
@@ -126,7 +127,7 @@ impl Agents {
             failing_since: None,
             pause: PAUSES.0,
             over: false,
-        };
+        });
         stream::unfold(call, |mut call| async move {
             if call.over {
                 return None;

@@ -1,15 +1,16 @@
 //! The agent's stream into the log: one append in flight, and whatever is said
 //! meanwhile becomes the next entry.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Follow, Followed, From, MAX_ENTRY_BYTES, Outcome, Position, Result};
 use futures::future::FusedFuture as _;
-use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use proto::{Cancelled, Entry, Event, Failed, event};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::agents::Agents;
 use crate::decide::{Standing, standing};
@@ -47,7 +48,7 @@ pub(crate) async fn relay(
         pending: Pending::default(),
         writing: None,
         watch: None,
-        quiet_at: Instant::now() + QUIET,
+        quiet: Box::pin(sleep(QUIET)),
         over: false,
     };
     relay.run(leaves).await
@@ -59,8 +60,9 @@ struct Relay<'a> {
     events: BoxStream<'static, Event>,
     pending: Pending,
     writing: Option<Writing>,
-    watch: Option<Follow>,
-    quiet_at: Instant,
+    /// Hears what others write; only while the agent is silent.
+    watch: Option<BoxStream<'static, Result<Followed>>>,
+    quiet: Pin<Box<Sleep>>,
     /// The agent has said its terminal event.
     over: bool,
 }
@@ -69,7 +71,8 @@ struct Relay<'a> {
 enum Happened {
     Written(Entry, Result<Outcome>),
     Said(Option<Event>),
-    Heard(Result<Followed>),
+    Heard(Option<Result<Followed>>),
+    Quiet,
     Left,
 }
 
@@ -92,7 +95,11 @@ impl Relay<'_> {
                     self.said(event);
                     None
                 }
-                Happened::Heard(followed) => self.heard(&followed?).await?,
+                Happened::Heard(Some(followed)) => self.heard(&followed?).await?,
+                Happened::Heard(None) | Happened::Quiet => {
+                    self.watch = Some(self.watch());
+                    None
+                }
                 Happened::Left => {
                     self.over = true;
                     None
@@ -114,26 +121,37 @@ impl Relay<'_> {
 
     async fn happening(&mut self) -> Happened {
         let listening = !self.over && self.pending.has_room();
-        let quiet = self.writing.is_none();
-        let (log, session) = (&self.seat.broker().log, self.seat.session());
-        let from = From::After(Position {
-            epoch: log.epoch(),
-            sequence: self.seat.sequence(),
-        });
-        let watching = async {
-            sleep_until(self.quiet_at).await;
-            let watch = match &mut self.watch {
-                Some(watch) => watch,
-                none => none.insert(Follow::open(Arc::clone(log), session.clone(), from).await?),
-            };
-            watch.next().await
-        };
+        let idle = self.writing.is_none();
+        let watching = idle && self.watch.is_some();
         tokio::select! {
             biased;
             (entry, outcome) = landing(&mut self.writing) => Happened::Written(entry, outcome),
             event = self.events.next(), if listening => Happened::Said(event),
-            followed = watching, if quiet => Happened::Heard(followed),
+            followed = hearing(&mut self.watch), if watching => Happened::Heard(followed),
+            () = &mut self.quiet, if idle && !watching => Happened::Quiet,
         }
+    }
+
+    /// Follows the log from where this attempt wrote last.
+    fn watch(&self) -> BoxStream<'static, Result<Followed>> {
+        let (log, session) = (
+            Arc::clone(&self.seat.broker().log),
+            self.seat.session().clone(),
+        );
+        let sequence = self.seat.sequence();
+        let from = From::After(Position {
+            epoch: log.epoch(),
+            sequence,
+        });
+        stream::once(Follow::open(log, session, from))
+            .map_ok(|follow| {
+                stream::try_unfold(follow, |mut follow| async move {
+                    let followed = follow.next().await?;
+                    Ok(Some((followed, follow)))
+                })
+            })
+            .try_flatten()
+            .boxed()
     }
 
     fn said(&mut self, event: Option<Event>) {
@@ -162,7 +180,7 @@ impl Relay<'_> {
 
     async fn written(&mut self, entry: Entry, outcome: Outcome) -> Result<Option<Ended>> {
         self.writing = None;
-        self.quiet_at = Instant::now() + QUIET;
+        self.quiet.as_mut().reset(Instant::now() + QUIET);
         match outcome {
             Outcome::Stored(sequence) => {
                 let ended = entry.ending().is_some();
@@ -223,6 +241,16 @@ impl Relay<'_> {
             }
         }
         Ok(Ended::Stored)
+    }
+}
+
+/// Waits for what others write; for ever when nobody listens.
+async fn hearing(
+    watch: &mut Option<BoxStream<'static, Result<Followed>>>,
+) -> Option<Result<Followed>> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -215,7 +215,8 @@ impl<D: Dialect> Reader<D> {
         opening.push_str(before);
         self.opening = Some(opening).filter(|it| !it.is_empty());
         self.leaving = leaving;
-        let chunks = stream::unfold(self, |mut reader| async move {
+        // Boxed: each chunk moves the state twice.
+        let chunks = stream::unfold(Box::new(self), |mut reader| async move {
             let chunk = reader.chunk().await?;
             Some((chunk, reader))
         });
