@@ -218,7 +218,10 @@ impl Call {
             let stream = match client.ask(self.request.clone()).await {
                 Ok(response) => response.into_inner(),
                 Err(status) => {
-                    agent.shun();
+                    // A request that no agent can serve is not this one's fault.
+                    if !is_final(status.code()) {
+                        agent.shun();
+                    }
                     return Err(status);
                 }
             };
@@ -232,7 +235,9 @@ impl Call {
 
     /// Judges a broken call: `None` to try again, after a pause.
     async fn broken(&mut self, status: &Status) -> Option<Event> {
-        if let Some((_, agent)) = self.stream.take() {
+        if let Some((_, agent)) = self.stream.take()
+            && !is_final(status.code())
+        {
             agent.shun();
         }
         let since = *self.failing_since.get_or_insert_with(Instant::now);
@@ -257,10 +262,12 @@ fn is_final(code: Code) -> bool {
         | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::Unimplemented
+        | Code::Unauthenticated => true,
+        // Internal is what the transport says of a connection that was closed
+        // in good order.
+        Code::Ok
         | Code::Internal
         | Code::DataLoss
-        | Code::Unauthenticated => true,
-        Code::Ok
         | Code::Cancelled
         | Code::Unknown
         | Code::DeadlineExceeded

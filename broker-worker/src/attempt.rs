@@ -10,6 +10,7 @@ use proto::{
     event,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::MissedTickBehavior;
 
 use crate::Leaving;
 use crate::agents::Agents;
@@ -82,6 +83,8 @@ pub(crate) async fn work(shop: Arc<Shop>, delivery: Delivery, slot: OwnedSemapho
 /// Shows the queue that the job is being worked on.
 async fn keep(lease: &dyn Lease) -> std::convert::Infallible {
     let mut ticks = tokio::time::interval(lease.lasts() / 3);
+    // Who slept long must not keep a job that is somebody else's by now.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -133,22 +136,26 @@ impl Attempt<'_> {
             return Ok(Some(Settlement::Later(NO_ROOM)));
         };
         let Delivery {
-            session, sequence, ..
+            session,
+            sequence,
+            lease,
+            ..
         } = self.delivery;
         let ready = tokio::select! {
             biased;
             () = self.shop.life.draining() => false,
-            ready = park(&self.shop.broker, session, *sequence) => ready?,
+            ready = park(&self.shop.broker, session, (*sequence, lease.lasts())) => ready?,
         };
         if !ready {
             return Ok(Some(Settlement::Later(Duration::ZERO)));
         }
-        match Arc::clone(&self.shop.slots).acquire_owned().await {
+        // Not waited for: whoever has the slot may wait for this very job.
+        match Arc::clone(&self.shop.slots).try_acquire_owned() {
             Ok(slot) => {
                 self.slot = Some(slot);
                 Ok(None)
             }
-            Err(_closed) => Ok(Some(Settlement::Later(Duration::ZERO))),
+            Err(_taken) => Ok(Some(Settlement::Later(Duration::ZERO))),
         }
     }
 

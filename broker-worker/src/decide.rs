@@ -71,12 +71,17 @@ pub(crate) enum Standing {
 }
 
 /// Judges by the state after an entry that this attempt did not write.
-pub(crate) fn standing(me: Me<'_>, state: Option<&SessionState>) -> Standing {
+/// `index` is the last one that this attempt knows to be stored: entries that
+/// only add do not change it. Another one means that the log has lost what it
+/// had, or that a second holder of the same attempt number writes; the queue
+/// may count a delivery twice when it restarts.
+pub(crate) fn standing(me: Me<'_>, index: u32, state: Option<&SessionState>) -> Standing {
     match state {
         Some(state)
             if state.status() == Status::Running
                 && state.turn_id == me.turn
-                && state.attempt == me.attempt =>
+                && state.attempt == me.attempt
+                && state.last_index == index =>
         {
             if state.is_cancelled(me.turn) {
                 Standing::Cancelled
@@ -100,6 +105,7 @@ mod tests {
             status: status.into(),
             turn_id: turn.into(),
             attempt,
+            last_index: 4,
             ending: Ending::Unspecified.into(),
             ..SessionState::default()
         }
@@ -175,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_later_attempt_or_an_end_fences() {
+    fn a_later_attempt_an_end_or_another_index_fences() {
         let me = Me {
             turn: "a",
             attempt: 2,
         };
         let check = |last: Option<SessionState>, expected: Standing| {
-            assert_eq!(standing(me, last.as_ref()), expected, "{last:?}");
+            assert_eq!(standing(me, 4, last.as_ref()), expected, "{last:?}");
         };
         check(Some(state(Status::Running, "a", 2)), Standing::Mine);
         check(
@@ -196,5 +202,15 @@ mod tests {
         check(Some(state(Status::Running, "b", 2)), Standing::Fenced);
         check(Some(state(Status::Idle, "a", 2)), Standing::Fenced);
         check(None, Standing::Fenced);
+        for last_index in [3, 5] {
+            let running = state(Status::Running, "a", 2);
+            check(
+                Some(SessionState {
+                    last_index,
+                    ..running
+                }),
+                Standing::Fenced,
+            );
+        }
     }
 }

@@ -27,6 +27,8 @@ struct Fate {
     lost_answers: u8,
     cancels: u8,
     erasures: u8,
+    /// A delivery that is not counted: two attempts with one number.
+    twins: u8,
 }
 
 /// A way to get the protocol wrong.
@@ -39,13 +41,15 @@ enum Mutation {
     AcknowledgedWhenFenced,
     CancelForgotten,
     TombstoneFirst,
+    IndexIgnored,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Said {
     Started,
     Resumed,
-    Text,
+    /// With the agent's index.
+    Text(u8),
     Completed,
     Cancelled,
     CancelledUnbegun,
@@ -85,6 +89,8 @@ struct Worker {
     attempt: u8,
     /// Entries of the log when it was last read.
     known: u8,
+    /// The last agent index it knows to be stored.
+    index: u8,
     /// What the queue said, for the mutation that asks it first.
     front: Option<Front>,
     phase: Phase,
@@ -147,6 +153,15 @@ const MISFORTUNES: Fate = Fate {
     lost_answers: 1,
     cancels: 1,
     erasures: 0,
+    twins: 0,
+};
+const TWINS: Fate = Fate {
+    crashes: 1,
+    expiries: 2,
+    lost_answers: 1,
+    cancels: 0,
+    erasures: 0,
+    twins: 1,
 };
 const ERASURE: Fate = Fate {
     crashes: 1,
@@ -154,6 +169,7 @@ const ERASURE: Fate = Fate {
     lost_answers: 0,
     cancels: 0,
     erasures: 1,
+    twins: 0,
 };
 
 #[test]
@@ -169,6 +185,12 @@ fn nothing_returns_from_an_erased_session() {
 }
 
 #[test]
+fn two_holders_of_one_attempt_number_say_nothing_twice() {
+    let worlds = search(TWINS, None).unwrap();
+    assert!(worlds > 10_000, "only {worlds} worlds");
+}
+
+#[test]
 fn every_mutation_of_the_protocol_is_caught() {
     for (fate, mutation) in [
         (MISFORTUNES, Mutation::NoCondition),
@@ -178,6 +200,7 @@ fn every_mutation_of_the_protocol_is_caught() {
         (MISFORTUNES, Mutation::AcknowledgedWhenFenced),
         (MISFORTUNES, Mutation::CancelForgotten),
         (ERASURE, Mutation::TombstoneFirst),
+        (TWINS, Mutation::IndexIgnored),
     ] {
         assert!(
             search(fate, Some(mutation)).is_err(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker::{Broker, Follow, Followed, From, Front, Result, Sequence};
 use proto::Session;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a job is parked before it is given back.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -14,29 +14,38 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SETTLING: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(2));
 
 /// Waits until the job is no longer behind another one; `false` when that took
-/// too long.
-pub(crate) async fn park(broker: &Broker, session: &Session, job: Sequence) -> Result<bool> {
+/// too long. `tick` is how often the queue is asked although the log is silent:
+/// an end may have been stored long before its job is acknowledged.
+pub(crate) async fn park(
+    broker: &Broker,
+    session: &Session,
+    (job, tick): (Sequence, Duration),
+) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     let log = Arc::clone(&broker.log);
     let mut follow = Follow::open(log, session.clone(), From::Now).await?;
-    loop {
-        if !is_behind(broker, session, job).await? {
-            return Ok(true);
-        }
-        let Ok(followed) = timeout_at(deadline, next_end(&mut follow)).await else {
+    while is_behind(broker, session, job).await? {
+        if Instant::now() >= deadline {
             return Ok(false);
-        };
-        followed?;
-        let settled = Instant::now() + SETTLING.0;
-        let mut pause = SETTLING.1;
-        while Instant::now() < settled {
-            if !is_behind(broker, session, job).await? {
-                return Ok(true);
-            }
-            sleep(pause).await;
-            pause *= 2;
         }
+        let Ok(ended) = timeout(tick, next_end(&mut follow)).await else {
+            continue;
+        };
+        ended?;
+        settled(broker, session, job).await?;
     }
+    Ok(true)
+}
+
+/// Waits a moment for the acknowledgement that follows an end.
+async fn settled(broker: &Broker, session: &Session, job: Sequence) -> Result<()> {
+    let enough = Instant::now() + SETTLING.0;
+    let mut pause = SETTLING.1;
+    while Instant::now() < enough && is_behind(broker, session, job).await? {
+        sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(())
 }
 
 async fn is_behind(broker: &Broker, session: &Session, job: Sequence) -> Result<bool> {

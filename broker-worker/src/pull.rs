@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Delivery};
+use futures::future::try_join_all;
 use process::Lifecycle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -11,6 +12,9 @@ use crate::agents::Agents;
 use crate::attempt::{Shop, work};
 use crate::{Config, Error};
 
+/// Jobs asked for at the same time: one after the other, a burst of new turns
+/// would wait for a round trip each.
+const PULLERS: usize = 8;
 /// The pause after the queue could not be asked.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -30,21 +34,29 @@ pub async fn run(config: Config, broker: Broker, life: Lifecycle) -> Result<(), 
         slots: Arc::new(Semaphore::new(config.slots)),
         parking: Arc::new(Semaphore::new(config.slots)),
         leaving: config.leaving,
-        life: life.clone(),
+        life,
     });
+    let pullers = PULLERS.min(config.slots);
+    try_join_all((0..pullers).map(|_| pull(&shop))).await?;
+    Ok(())
+}
+
+/// Takes one job after the other.
+async fn pull(shop: &Arc<Shop>) -> Result<(), Error> {
     loop {
         let next = tokio::select! {
             biased;
-            () = life.draining() => return Ok(()),
-            next = next(&shop) => next,
+            () = shop.life.draining() => return Ok(()),
+            next = next(shop) => next,
         };
         match next {
             Ok(Some((delivery, slot))) => {
-                let shop = Arc::clone(&shop);
-                life.spawn(Box::pin(work(shop, delivery, slot)));
+                let work = Box::pin(work(Arc::clone(shop), delivery, slot));
+                shop.life.spawn(work);
             }
             Ok(None) => return Ok(()),
-            Err(error @ broker::Error::Unavailable(_)) => {
+            // A full store has room again one day; the process serves until then.
+            Err(error @ (broker::Error::Unavailable(_) | broker::Error::Full(_))) => {
                 tracing::warn!(%error, "the queue does not answer; trying again");
                 tokio::time::sleep(PAUSE).await;
             }

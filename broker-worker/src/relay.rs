@@ -9,11 +9,11 @@ use broker::{Follow, Followed, From, MAX_ENTRY_BYTES, Outcome, Position, Result}
 use futures::future::FusedFuture as _;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use proto::{Cancelled, Entry, Event, Failed, event};
+use proto::{Cancelled, Entry, Event, Failed, HandedOver, event};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::agents::Agents;
-use crate::decide::{Standing, standing};
+use crate::decide::Standing;
 use crate::pending::Pending;
 use crate::seat::{Seat, Writing};
 
@@ -49,6 +49,7 @@ pub(crate) async fn relay(
         writing: None,
         watch: None,
         quiet: Box::pin(sleep(QUIET)),
+        silent: false,
         over: false,
     };
     relay.run(leaves).await
@@ -63,6 +64,8 @@ struct Relay<'a> {
     /// Hears what others write; only while the agent is silent.
     watch: Option<BoxStream<'static, Result<Followed>>>,
     quiet: Pin<Box<Sleep>>,
+    /// Nothing was written for so long that the log is watched.
+    silent: bool,
     /// The agent has said its terminal event.
     over: bool,
 }
@@ -96,12 +99,18 @@ impl Relay<'_> {
                     None
                 }
                 Happened::Heard(Some(followed)) => self.heard(&followed?).await?,
-                Happened::Heard(None) | Happened::Quiet => {
-                    self.watch = Some(self.watch());
+                Happened::Heard(None) => {
+                    self.watch = None;
+                    self.listen();
+                    None
+                }
+                Happened::Quiet => {
+                    self.silent = true;
+                    self.listen();
                     None
                 }
                 Happened::Left => {
-                    self.over = true;
+                    self.leave();
                     None
                 }
             };
@@ -114,7 +123,11 @@ impl Relay<'_> {
     /// Puts an append in flight when there is none and something to say.
     fn write(&mut self) {
         if self.writing.is_none() && !self.pending.is_empty() {
-            self.watch = None;
+            // Whoever speaks often is told by the append; whoever speaks now
+            // and then goes on listening.
+            if !self.silent {
+                self.watch = None;
+            }
             self.writing = Some(self.seat.write(self.pending.take()));
         }
     }
@@ -128,7 +141,14 @@ impl Relay<'_> {
             (entry, outcome) = landing(&mut self.writing) => Happened::Written(entry, outcome),
             event = self.events.next(), if listening => Happened::Said(event),
             followed = hearing(&mut self.watch), if watching => Happened::Heard(followed),
-            () = &mut self.quiet, if idle && !watching => Happened::Quiet,
+            () = &mut self.quiet, if idle && !self.silent => Happened::Quiet,
+        }
+    }
+
+    /// Hears from now on what others write.
+    fn listen(&mut self) {
+        if self.watch.is_none() {
+            self.watch = Some(self.watch());
         }
     }
 
@@ -152,6 +172,14 @@ impl Relay<'_> {
             })
             .try_flatten()
             .boxed()
+    }
+
+    /// Takes no more, and says so after what was taken.
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.over, true) {
+            self.pending
+                .push(event::Kind::HandedOver(HandedOver {}).into());
+        }
     }
 
     fn said(&mut self, event: Option<Event>) {
@@ -181,35 +209,31 @@ impl Relay<'_> {
     async fn written(&mut self, entry: Entry, outcome: Outcome) -> Result<Option<Ended>> {
         self.writing = None;
         self.quiet.as_mut().reset(Instant::now() + QUIET);
+        self.silent = false;
         match outcome {
             Outcome::Stored(sequence) => {
                 let ended = entry.ending().is_some();
                 self.seat.moved(sequence, entry.state);
                 Ok(ended.then_some(Ended::Stored))
             }
-            Outcome::Refused => {
-                self.seat.look().await?;
-                match standing(self.seat.me(), self.seat.state()) {
-                    Standing::Mine => {
-                        self.writing = Some(self.seat.write(entry.events));
-                        Ok(None)
-                    }
-                    Standing::Cancelled => self.cancel(entry.events).await.map(Some),
-                    Standing::Fenced => Ok(Some(Ended::Fenced)),
+            Outcome::Refused => match self.seat.look_again().await? {
+                Standing::Mine => {
+                    self.writing = Some(self.seat.write(entry.events));
+                    Ok(None)
                 }
-            }
+                Standing::Cancelled => self.cancel(entry.events).await.map(Some),
+                Standing::Fenced => Ok(Some(Ended::Fenced)),
+            },
         }
     }
 
     /// An entry of somebody else's, while the agent was silent.
     async fn heard(&mut self, followed: &Followed) -> Result<Option<Ended>> {
-        match followed {
-            Followed::Entry(stored) => {
-                self.seat.moved(stored.sequence, stored.entry.state.clone());
-            }
-            Followed::Gap(_) => self.seat.look().await?,
-        }
-        match standing(self.seat.me(), self.seat.state()) {
+        let standing = match followed {
+            Followed::Entry(stored) => self.seat.hear(stored),
+            Followed::Gap(_) => self.seat.look_again().await?,
+        };
+        match standing {
             Standing::Mine => Ok(None),
             Standing::Cancelled => self.cancel(Vec::new()).await.map(Some),
             Standing::Fenced => Ok(Some(Ended::Fenced)),
@@ -234,8 +258,7 @@ impl Relay<'_> {
         while !pending.is_empty() {
             let events = pending.take();
             while !self.seat.say(events.clone()).await? {
-                self.seat.look().await?;
-                if standing(self.seat.me(), self.seat.state()) == Standing::Fenced {
+                if self.seat.look_again().await? == Standing::Fenced {
                     return Ok(Ended::Fenced);
                 }
             }

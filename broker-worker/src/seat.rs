@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use broker::{Broker, Outcome, Result, Sequence};
+use broker::{Broker, Outcome, Result, Sequence, Stored};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use proto::{Entry, Event, Session, SessionState};
 
-use crate::decide::Me;
+use crate::decide::{Me, Standing, standing};
 
 /// The end of a session's chain, and the right to try to go on from there.
 #[derive(Debug)]
@@ -57,6 +57,27 @@ impl Seat {
 
     pub(crate) fn state(&self) -> Option<&SessionState> {
         self.state.as_ref()
+    }
+
+    /// Reads on after a refusal: what is this attempt's standing now?
+    pub(crate) async fn look_again(&mut self) -> Result<Standing> {
+        let index = self.index();
+        self.look().await?;
+        Ok(standing(self.me(), index, self.state()))
+    }
+
+    /// Hears what somebody else has stored.
+    pub(crate) fn hear(&mut self, stored: &Stored) -> Standing {
+        let index = self.index();
+        if stored.sequence > self.sequence {
+            self.moved(stored.sequence, stored.entry.state.clone());
+        }
+        standing(self.me(), index, self.state())
+    }
+
+    /// The last agent index that is known to be stored.
+    pub(crate) fn index(&self) -> u32 {
+        self.state.as_ref().map_or(0, |it| it.last_index)
     }
 
     /// Reads where the chain ends, for certain.

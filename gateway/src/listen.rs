@@ -4,6 +4,7 @@
 //! connection cap and takes two framings at once. Survives running out of
 //! descriptors; a peer that sends or takes nothing is let go.
 
+mod bare;
 mod framing;
 mod peers;
 mod wire;

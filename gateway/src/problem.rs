@@ -26,6 +26,7 @@ pub(crate) enum Code {
     TurnEnded,
     TooLarge,
     UriTooLong,
+    HeadTooLarge,
     UnsupportedMediaType,
     Misdirected,
     KeyReused,
@@ -55,6 +56,11 @@ impl Code {
             Self::TurnEnded => ("turn_ended", "The turn has ended", S::CONFLICT),
             Self::TooLarge => ("too_large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UriTooLong => ("uri_too_long", "URI too long", S::URI_TOO_LONG),
+            Self::HeadTooLarge => (
+                "head_too_large",
+                "Request head too large",
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            ),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 "Unsupported media type",
@@ -140,6 +146,11 @@ impl Refusal {
              again, and send an Idempotency-Key to make retries safe"
         };
         Self::new(Code::Unavailable, detail).about(turn)
+    }
+
+    /// The document, as JSON.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0).expect("texts and numbers are always JSON")
     }
 
     pub(crate) fn status(&self) -> StatusCode {

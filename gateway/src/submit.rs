@@ -51,12 +51,24 @@ pub(crate) async fn submit_beside<T>(
 
 /// Submits a question. `Ok` means that it is stored.
 async fn submit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
-    let result = match question.admission {
+    let result = submit_once(edge, question).await;
+    result.map_err(|it| it.in_doubt(question.turn, question.keyed))
+}
+
+/// A key that was used before has its turn in the queue or in the log. The
+/// queue alone remembers a finished turn only for a while, and would take it
+/// again; nor may a repeated request stop a turn that came after its own.
+async fn submit_once(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+    if question.keyed
+        && let Some(standing) = known(edge, question).await?
+    {
+        return Ok(standing);
+    }
+    match question.admission {
         Admission::Reject => submit_alone(edge, question).await,
         Admission::Enqueue => enqueue(edge, question).await,
         Admission::Interrupt => interrupt(edge, question).await,
-    };
-    result.map_err(|it| it.in_doubt(question.turn, question.keyed))
+    }
 }
 
 async fn enqueue(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
@@ -67,12 +79,6 @@ async fn enqueue(edge: &Edge, question: &Question) -> Result<Standing, Refusal> 
 }
 
 async fn interrupt(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
-    // A repeated request must not stop a turn that came after its own.
-    if question.keyed
-        && let Some(standing) = known(edge, question).await?
-    {
-        return Ok(standing);
-    }
     cancel::request(edge, &question.session, None).await?;
     enqueue(edge, question).await
 }

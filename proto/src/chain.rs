@@ -60,6 +60,8 @@ impl SessionState {
                 self.attempt = attempt;
                 self.fruitless += 1;
             }
+            // Leaving on purpose is no failure to make progress.
+            event::Kind::HandedOver(_) => self.fruitless = self.fruitless.saturating_sub(1),
             event::Kind::CancelRequested(_) => {
                 if !self.is_cancelled(turn) {
                     self.cancels.push(turn.to_owned());
@@ -133,7 +135,7 @@ impl SessionState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CancelRequested, Cancelled, Completed, Deleted, Resumed, Started};
+    use crate::{CancelRequested, Cancelled, Completed, Deleted, HandedOver, Resumed, Started};
 
     fn text(index: u32) -> Event {
         Event {
@@ -184,9 +186,10 @@ mod tests {
             ("a", 4, resumed()),
             ("a", 4, vec![text(3)]),
             ("a", 5, resumed()),
+            ("a", 5, note(event::Kind::HandedOver(HandedOver {}))),
         ]);
         let fruitless: Vec<u32> = states.iter().map(|it| it.fruitless).collect();
-        assert_eq!(fruitless, [1, 2, 3, 0, 1]);
+        assert_eq!(fruitless, [1, 2, 3, 0, 1, 0]);
         assert_eq!((states[4].attempt, states[4].last_index), (5, 3));
     }
 

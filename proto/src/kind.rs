@@ -19,6 +19,7 @@ impl event::Kind {
             Self::Cancelled(_) => "cancelled",
             Self::Started(_) => "started",
             Self::Resumed(_) => "resumed",
+            Self::HandedOver(_) => "handed_over",
             Self::CancelRequested(_) => "cancel_requested",
             Self::Deleted(_) => "deleted",
             Self::Gap(_) => "gap",
@@ -41,6 +42,7 @@ impl event::Kind {
             | Self::Rewind(_)
             | Self::Started(_)
             | Self::Resumed(_)
+            | Self::HandedOver(_)
             | Self::CancelRequested(_)
             | Self::Deleted(_)
             | Self::Gap(_) => None,

@@ -18,7 +18,13 @@ fn events((_, _, said): Line) -> Vec<Event> {
     let kinds = match said {
         Said::Started => vec![event::Kind::Started(Started::default())],
         Said::Resumed => vec![event::Kind::Resumed(Resumed {})],
-        Said::Text => vec![event::Kind::Text(String::new())],
+        Said::Text(index) => {
+            let kind = Some(event::Kind::Text(String::new()));
+            return vec![Event {
+                index: index.into(),
+                kind,
+            }];
+        }
         Said::Completed => vec![event::Kind::Completed(Completed::default())],
         Said::Cancelled => vec![event::Kind::Cancelled(Cancelled {})],
         Said::CancelledUnbegun => vec![
@@ -82,20 +88,31 @@ impl Search {
                 continue;
             };
             if job.present && !job.leased {
-                let mut after = world.clone();
-                after.jobs[turn].leased = true;
-                after.jobs[turn].attempts += 1;
-                let front = front(&after, turn);
-                after.workers[free] = Some(Worker {
-                    turn: index(turn),
-                    attempt: after.jobs[turn].attempts,
-                    known: 0,
-                    front: self.is(Mutation::FrontBeforeLog).then_some(front),
-                    phase: Phase::Look,
-                });
-                next.push(after);
+                next.push(self.lend(world, free, (turn, 1)));
+                if world.fate.twins > 0 && job.attempts > 0 {
+                    let mut after = self.lend(world, free, (turn, 0));
+                    after.fate.twins -= 1;
+                    next.push(after);
+                }
             }
         }
+    }
+
+    /// A job is delivered, and its attempt counted or not.
+    fn lend(&self, world: &World, free: usize, (turn, counted): (usize, u8)) -> World {
+        let mut after = world.clone();
+        after.jobs[turn].leased = true;
+        after.jobs[turn].attempts += counted;
+        let front = front(&after, turn);
+        after.workers[free] = Some(Worker {
+            turn: index(turn),
+            attempt: after.jobs[turn].attempts,
+            known: 0,
+            index: 0,
+            front: self.is(Mutation::FrontBeforeLog).then_some(front),
+            phase: Phase::Look,
+        });
+        after
     }
 
     /// A gateway asks to stop a turn that has not ended.
@@ -162,15 +179,16 @@ impl Search {
         match worker.phase {
             Phase::Look => {
                 let known = index(world.log.len());
-                next.push(with(
-                    world,
-                    at,
-                    Some(Worker {
-                        known,
-                        phase: Phase::Front,
-                        ..worker.clone()
-                    }),
-                ));
+                let state = self.state(&world.log);
+                let last = state.map_or(0, |it| index(it.last_index as usize));
+                let phase = Phase::Front;
+                let looked = Worker {
+                    known,
+                    index: last,
+                    phase,
+                    ..worker.clone()
+                };
+                next.push(with(world, at, Some(looked)));
             }
             Phase::Front => next.push(turned(world, at, worker, self.decide(world, worker))),
             Phase::Parked if front(world, worker.turn.into()) != Front::Behind => {
@@ -180,6 +198,8 @@ impl Search {
             Phase::Parked if worker.attempt < world.jobs[usize::from(worker.turn)].attempts => {
                 next.push(turned(world, at, worker, None));
             }
+            // Or its twin waits as well: both give up in time, one is enough.
+            Phase::Parked if is_twin(world, at, worker) => next.push(with(world, at, None)),
             Phase::Parked => {}
             Phase::Say { said, doubtful } => self.say(world, at, (worker, said, doubtful), next)?,
             Phase::Relook(said) => {
@@ -249,28 +269,25 @@ impl Search {
     ) -> Result<(), String> {
         let line = (self.about(world, worker, said), worker.attempt, said);
         let expected = usize::from(worker.known);
-        let goes_on = |known, phase| {
-            Some(Worker {
-                known,
-                phase,
-                ..worker.clone()
-            })
+        let turns_to = |phase| Worker {
+            phase,
+            ..worker.clone()
         };
         if world.log.len() == expected || self.is(Mutation::NoCondition) {
             return self.store(world, at, (worker, line), next);
         }
         let after = if doubtful && world.log[expected] == line {
-            goes_on(worker.known + 1, stored(said))
+            told(worker, worker.known + 1, said)
         } else if acquires(said) {
-            goes_on(worker.known, Phase::Look)
+            turns_to(Phase::Look)
         } else {
-            goes_on(worker.known, Phase::Relook(said))
+            turns_to(Phase::Relook(said))
         };
-        next.push(with(world, at, after));
+        next.push(with(world, at, Some(after)));
         Ok(())
     }
 
-    /// The log takes an entry; its answer arrives, or is lost.
+    /// The log takes an entry and its answer arrives, or one of both is lost.
     fn store(
         &self,
         world: &World,
@@ -288,14 +305,8 @@ impl Search {
             after.jobs[usize::from(worker.turn)].present = false;
         }
         let known = index(after.log.len());
-        let told = Worker {
-            known,
-            phase: stored(said),
-            ..worker.clone()
-        };
-        next.push(with(&after, at, Some(told)));
+        next.push(with(&after, at, Some(told(worker, known, said))));
         if world.fate.lost_answers > 0 {
-            after.fate.lost_answers -= 1;
             let phase = Phase::Say {
                 said,
                 doubtful: true,
@@ -304,7 +315,12 @@ impl Search {
                 phase,
                 ..worker.clone()
             };
-            next.push(with(&after, at, Some(untold)));
+            // The answer was lost, or the question never arrived.
+            for reached in [&after, world] {
+                let mut doubted = with(reached, at, Some(untold.clone()));
+                doubted.fate.lost_answers -= 1;
+                next.push(doubted);
+            }
         }
         Ok(())
     }
@@ -328,7 +344,12 @@ impl Search {
             attempt: worker.attempt.into(),
         };
         let known = index(world.log.len());
-        let said = match standing(me, self.state(&world.log).as_ref()) {
+        let state = self.state(&world.log);
+        let mut last = u32::from(worker.index);
+        if self.is(Mutation::IndexIgnored) {
+            last = state.as_ref().map_or(0, |it| it.last_index);
+        }
+        let said = match standing(me, last, state.as_ref()) {
             Standing::Fenced => return None,
             Standing::Mine => said,
             Standing::Cancelled if self.is(Mutation::CancelForgotten) => said,
@@ -346,17 +367,56 @@ impl Search {
     }
 }
 
-/// What follows a stored entry: one piece of text, then the end.
-fn stored(said: Said) -> Phase {
+/// Whether another worker holds the same attempt number of the same job.
+fn is_twin(world: &World, at: usize, worker: &Worker) -> bool {
+    let same = |it: &Worker| (it.turn, it.attempt) == (worker.turn, worker.attempt);
+    let others = world
+        .workers
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != at);
+    others.filter_map(|(_, it)| it.as_ref()).any(same)
+}
+
+/// A worker that knows its entry to be stored.
+fn told(worker: &Worker, known: u8, said: Said) -> Worker {
+    let (index, phase) = (reached(said, worker.index), stored(said, worker.index));
+    Worker {
+        known,
+        index,
+        phase,
+        ..worker.clone()
+    }
+}
+
+/// What follows a stored entry: one piece of text, then the end. `index` is the
+/// last one stored before it.
+fn stored(said: Said, index: u8) -> Phase {
     let say = |said| Phase::Say {
         said,
         doubtful: false,
     };
     match said {
-        Said::Started | Said::Resumed => say(Said::Text),
-        Said::Text => say(Said::Completed),
+        Said::Started => say(Said::Text(1)),
+        Said::Resumed if index == 0 => say(Said::Text(1)),
+        Said::Resumed | Said::Text(_) => say(Said::Completed),
         Said::Completed | Said::Cancelled | Said::CancelledUnbegun => Phase::Acknowledge,
         Said::Lost | Said::CancelRequested | Said::Deleted => Phase::Look,
+    }
+}
+
+/// The last agent index stored once this is.
+fn reached(said: Said, before: u8) -> u8 {
+    match said {
+        Said::Started => 0,
+        Said::Text(index) => index,
+        Said::Resumed
+        | Said::Completed
+        | Said::Cancelled
+        | Said::CancelledUnbegun
+        | Said::Lost
+        | Said::CancelRequested
+        | Said::Deleted => before,
     }
 }
 
@@ -364,9 +424,11 @@ fn stored(said: Said) -> Phase {
 fn acquires(said: Said) -> bool {
     match said {
         Said::Started | Said::Resumed | Said::CancelledUnbegun | Said::Lost => true,
-        Said::Text | Said::Completed | Said::Cancelled | Said::CancelRequested | Said::Deleted => {
-            false
-        }
+        Said::Text(_)
+        | Said::Completed
+        | Said::Cancelled
+        | Said::CancelRequested
+        | Said::Deleted => false,
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) fn check(log: &[Line]) -> Result<(), String> {
     let mut ended = HashSet::new();
     let mut asked = HashSet::new();
     let mut begun: Vec<u8> = Vec::new();
+    let mut told = 0;
     for (turn, attempt, said) in log.iter().copied() {
         if said == Said::Deleted {
             (running, ended, asked) = (None, HashSet::new(), HashSet::new());
@@ -18,6 +19,7 @@ pub(super) fn check(log: &[Line]) -> Result<(), String> {
         if ended.contains(&turn) {
             return Err(format!("{said:?} of turn {turn} after its end"));
         }
+        told = follow(told, said).map_err(|why| format!("turn {turn}: {why}"))?;
         match said {
             Said::CancelRequested => {
                 asked.insert(turn);
@@ -32,7 +34,7 @@ pub(super) fn check(log: &[Line]) -> Result<(), String> {
                 begun.push(turn);
                 running = Some((turn, attempt));
             }
-            Said::Text | Said::Completed if running != Some((turn, attempt)) => {
+            Said::Text(_) | Said::Completed if running != Some((turn, attempt)) => {
                 return Err(format!(
                     "{said:?} of {turn}.{attempt} while {running:?} runs"
                 ));
@@ -40,7 +42,7 @@ pub(super) fn check(log: &[Line]) -> Result<(), String> {
             Said::Completed if asked.contains(&turn) => {
                 return Err("completed after an accepted cancel".to_owned());
             }
-            Said::Text | Said::Completed | Said::Cancelled | Said::Lost | Said::Deleted => {}
+            Said::Text(_) | Said::Completed | Said::Cancelled | Said::Lost | Said::Deleted => {}
         }
         if ends(said) {
             ended.insert(turn);
@@ -48,6 +50,23 @@ pub(super) fn check(log: &[Line]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// No text is missing and none is doubled: the last index told after this one.
+fn follow(told: u8, said: Said) -> Result<u8, String> {
+    match said {
+        Said::Started => Ok(0),
+        Said::Text(index) if index != told + 1 => Err(format!("text {index} after text {told}")),
+        Said::Text(index) => Ok(index),
+        Said::Completed if told != 1 => Err("completed without its text".to_owned()),
+        Said::Resumed
+        | Said::Completed
+        | Said::Cancelled
+        | Said::CancelledUnbegun
+        | Said::Lost
+        | Said::CancelRequested
+        | Said::Deleted => Ok(told),
+    }
 }
 
 /// What must be true when nothing more can happen: every turn has ended, or it
@@ -76,6 +95,8 @@ pub(super) fn finished(world: &World) -> Result<(), String> {
 fn ends(said: Said) -> bool {
     match said {
         Said::Completed | Said::Cancelled | Said::CancelledUnbegun | Said::Lost => true,
-        Said::Started | Said::Resumed | Said::Text | Said::CancelRequested | Said::Deleted => false,
+        Said::Started | Said::Resumed | Said::Text(_) | Said::CancelRequested | Said::Deleted => {
+            false
+        }
     }
 }

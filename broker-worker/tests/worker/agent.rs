@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt as _, stream};
 use proto::knowledge_agent_server::KnowledgeAgent;
 use proto::{AskEvent, AskRequest, CancelRequest, CancelResponse, Completed, ask_event};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// One thing an agent does in a call.
 #[derive(Debug, Clone)]
@@ -16,8 +16,8 @@ pub(crate) enum Line {
     Say(AskEvent),
     /// It refuses the call, with these words.
     Refuse(&'static str),
-    /// The stream breaks.
-    Break,
+    /// The stream breaks, with this status.
+    Break(Code),
     /// It says nothing more until its caller goes away.
     Hold,
 }
@@ -83,7 +83,7 @@ impl KnowledgeAgent for Agent {
                 match line {
                     Line::Say(event) => Ok(event),
                     Line::Refuse(why) => Err(Status::invalid_argument(why)),
-                    Line::Break => Err(Status::unavailable("broken")),
+                    Line::Break(code) => Err(Status::new(code, "broken")),
                     Line::Hold => std::future::pending().await,
                 }
             }

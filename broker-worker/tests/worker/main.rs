@@ -10,6 +10,7 @@ use std::time::Duration;
 use broker::{Admission, Bucket, Key, Sequence};
 use process::Lifecycle;
 use proto::{CancelRequested, Ending, Event, Resumed, Started, Status, event};
+use tonic::Code;
 
 use agent::{Line, completed, text};
 use shop::Shop;
@@ -47,16 +48,19 @@ async fn a_turn_is_relayed_in_order_and_its_job_leaves_the_queue() {
 
 #[tokio::test]
 async fn a_broken_stream_is_taken_up_where_it_broke() {
-    let first = vec![text(1, "a"), text(2, "b"), Line::Break];
-    let again = vec![text(2, "b"), text(3, "c"), completed(4)];
-    let shop = Shop::new(vec![first, again]).await;
-    let turn = shop.submit(Admission::IfEmpty).await;
-    shop.work();
-    let (events, _) = shop.until_end(&turn).await;
-    assert_eq!(spoken(&events), "abc");
-    let calls = shop.calls();
-    assert_eq!(calls.len(), 2);
-    assert_eq!(calls[1].resume_after, 2);
+    // A server that closes in good order makes the transport say `internal`.
+    for code in [Code::Unavailable, Code::Internal, Code::Unknown] {
+        let first = vec![text(1, "a"), text(2, "b"), Line::Break(code)];
+        let again = vec![text(2, "b"), text(3, "c"), completed(4)];
+        let shop = Shop::new(vec![first, again]).await;
+        let turn = shop.submit(Admission::IfEmpty).await;
+        shop.work();
+        let (events, _) = shop.until_end(&turn).await;
+        assert_eq!(spoken(&events), "abc");
+        let calls = shop.calls();
+        assert_eq!(calls.len(), 2);
+        assert_eq!(calls[1].resume_after, 2);
+    }
 }
 
 #[tokio::test]
@@ -265,4 +269,36 @@ async fn a_worker_that_drains_hands_its_turn_over_without_waiting_for_the_lease(
     assert_eq!(spoken(&events), "abc");
     assert_eq!((state.attempt, state.ending()), (2, Ending::Completed));
     assert_eq!(shop.calls()[1].resume_after, 2);
+}
+
+#[tokio::test]
+async fn handing_over_again_and_again_does_not_make_a_job_hopeless() {
+    let mut script = vec![vec![Line::Hold]; 7];
+    script.push(vec![completed(1)]);
+    let shop = Shop::new(script).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    for times in 1..=7 {
+        let process = Lifecycle::new();
+        shop.work_until(&process);
+        shop.until_asked(times).await;
+        process.drain();
+        process.wait(Duration::from_secs(10)).await.unwrap();
+    }
+    shop.work();
+    let (_, state) = shop.until_end(&turn).await;
+    assert_eq!(state.ending(), Ending::Completed);
+}
+
+#[tokio::test]
+async fn a_parked_turn_goes_on_although_its_worker_has_one_slot_and_waits_with_it() {
+    let shop = Shop::new(vec![vec![text(1, "one"), Line::Hold], vec![completed(1)]]).await;
+    let first = shop.submit(Admission::Enqueue).await;
+    shop.work_on(1);
+    shop.until(|events| spoken(events) == "one").await;
+    let second = shop.submit(Admission::Enqueue).await;
+    shop.work_on(1);
+    shop.say(&first, 0, event::Kind::CancelRequested(CancelRequested {}))
+        .await;
+    let (_, state) = shop.until_end(&second).await;
+    assert_eq!(state.ending(), Ending::Completed);
 }

@@ -67,6 +67,17 @@ impl Shop {
         self.work_until(&self.life);
     }
 
+    /// Lets a worker loose that has room for so many turns.
+    pub(crate) fn work_on(&self, slots: usize) {
+        let agent = broker_worker::Agent::url(&self.url).unwrap();
+        let config = broker_worker::Config {
+            slots,
+            ..broker_worker::Config::new(vec![agent])
+        };
+        let worker = broker_worker::run(config, self.broker.clone(), self.life.clone());
+        self.life.serve("worker", worker);
+    }
+
     /// Lets a worker loose that stops with a process of its own.
     pub(crate) fn work_until(&self, life: &Lifecycle) {
         let agent = broker_worker::Agent::url(&self.url).unwrap();
@@ -161,6 +172,13 @@ impl Shop {
             if over {
                 return (events, stored.entry.state.unwrap());
             }
+        }
+    }
+
+    /// Waits until the agent was asked so often.
+    pub(crate) async fn until_asked(&self, times: usize) {
+        while self.calls().len() < times {
+            tokio::task::yield_now().await;
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Live entries are only a hint that spares a read: each must link to the one
 //! before it, and whenever one does not, or silence lasts while a turn is
-//! open, the log itself is asked.
+//! open or the caller waits for something, the log itself is asked.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,12 +17,15 @@ use crate::{Epoch, Error, Live, Log, Position, Result, Sequence, Signal, Stored}
 
 /// Entries read at once.
 const BATCH: usize = 64;
-/// How long an open turn may be silent before the log is asked.
+/// How long may be silence before the log is asked, when something is to come.
 const CHECK: Duration = Duration::from_secs(5);
 /// How long the log may be unreachable before the reader is told.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The pause between two tries to reach it, or to see a read catch up.
+/// The pause between two tries to reach it, and the first one before a read that
+/// lags behind is made anew.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause before a read that lags behind is made anew.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a reader begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +66,12 @@ pub struct Follow {
     backlog: VecDeque<Stored>,
     gap: Option<event::Kind>,
     open: bool,
+    expecting: bool,
     check_at: Instant,
+    /// When a read that brought nothing may be made anew.
+    again_at: Option<Instant>,
+    /// The pause before that, the next time.
+    pause: Duration,
     failing_since: Option<Instant>,
 }
 
@@ -95,11 +103,23 @@ impl Follow {
             head,
             backlog: VecDeque::new(),
             gap: None,
+            expecting: false,
             check_at: Instant::now() + CHECK,
+            again_at: None,
+            pause: PAUSE,
             failing_since: None,
         };
         follow.begin(from);
         Ok(follow)
+    }
+
+    /// The caller waits for something: a live entry that got lost is missed for
+    /// 5 seconds at most although no turn is open, at the price of a question
+    /// to the log as often.
+    #[must_use]
+    pub fn expecting(mut self) -> Self {
+        self.expecting = true;
+        self
     }
 
     /// The session's last entry when the reader was opened.
@@ -224,16 +244,21 @@ impl Follow {
         self.begin_at(stored.sequence, true);
         self.open = running(&stored);
         self.check_at = Instant::now() + CHECK;
+        (self.again_at, self.pause) = (None, PAUSE);
         Some(Followed::Entry(stored))
     }
 
     /// Reads on towards the target.
     async fn fill(&mut self) -> Result<()> {
+        if let Some(at) = self.again_at {
+            sleep_until(at).await;
+        }
         match self.log.read(&self.session, self.after, BATCH).await {
             Ok(read) if read.is_empty() => {
                 // The entry is there, but not yet where reads are answered; or
                 // it was erased meanwhile, and then the target moves.
-                sleep(PAUSE).await;
+                self.again_at = Some(Instant::now() + self.pause);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 self.compare().await
             }
             Ok(read) => {
@@ -245,23 +270,29 @@ impl Follow {
         }
     }
 
-    /// Asks the log how far it goes.
+    /// Asks the log how far it goes. Its last entry may be all that is missing.
     async fn compare(&mut self) -> Result<()> {
-        match self.log.last(&self.session).await {
-            Ok(last) => {
-                self.failing_since = None;
-                self.check_at = Instant::now() + CHECK;
-                self.target = last.as_ref().map_or(Sequence::START, |it| it.sequence);
-                if self.linked && self.target < self.after {
-                    let asked = self.position(self.after).to_string();
-                    self.head = last;
-                    self.begin_with_turn();
-                    self.gap = Some(self.gap("unknown_position", asked, self.after));
-                }
-                Ok(())
-            }
-            Err(error) => self.bear(error).await,
+        let last = match self.log.last(&self.session).await {
+            Ok(last) => last,
+            Err(error) => return self.bear(error).await,
+        };
+        self.failing_since = None;
+        self.check_at = Instant::now() + CHECK;
+        self.target = last.as_ref().map_or(Sequence::START, |it| it.sequence);
+        if self.linked && self.target < self.after {
+            let asked = self.position(self.after).to_string();
+            self.head = last;
+            self.begin_with_turn();
+            self.gap = Some(self.gap("unknown_position", asked, self.after));
+        } else if let Some(last) = last.filter(|it| self.links(it) || self.is_next(it)) {
+            self.backlog.push_back(last);
         }
+        Ok(())
+    }
+
+    /// Whether there is no place between the last entry delivered and this one.
+    fn is_next(&self, stored: &Stored) -> bool {
+        stored.sequence.before() == self.after
     }
 
     /// A log out of reach is borne for a while.
@@ -277,7 +308,7 @@ impl Follow {
 
     /// `None` when silence lasted too long.
     async fn wait(&mut self) -> Option<Signal> {
-        if !self.open {
+        if !self.open && !self.expecting {
             return self.live.next().await.or(Some(Signal::Missed));
         }
         tokio::select! {

@@ -13,13 +13,10 @@ mod read;
 mod records;
 mod wire;
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
-
 use crate::{Broker, Error, Limits, MAX_JOB_BYTES, Profile, Result};
-use guard::Guard;
+use guard::{Declared, Guard};
 use wire::{Trouble, Wire, code};
 
 /// The oldest server whose known faults do not break a promise.
@@ -63,10 +60,7 @@ pub async fn open(config: Config) -> Result<Broker> {
     }
     let wire = Wire::connect(&config).await?;
     let version = check(&wire).await?;
-    let born = declare::ensure(&wire, &config).await?;
-    let epoch = Arc::new(AtomicU64::new(born.0));
-    let (missed, news) = watch::channel(0);
-    let guard = Guard::new(wire.clone(), config.clone(), missed, Arc::clone(&epoch));
+    let declared = Declared::new(wire.clone(), config.clone()).await?;
     let profile = Profile {
         kind: "nats",
         place: format!(
@@ -78,15 +72,15 @@ pub async fn open(config: Config) -> Result<Broker> {
     Ok(Broker {
         queue: Arc::new(queue::Jobs {
             wire: wire.clone(),
-            config,
+            limits: config.limits,
+            declared: Arc::clone(&declared),
             buckets: records::Buckets { wire: wire.clone() },
             idle: Mutex::default(),
         }),
         log: Arc::new(log::Entries {
             wire: wire.clone(),
-            epoch,
-            missed: news,
-            _guard: guard,
+            _guard: Guard::new(Arc::clone(&declared)),
+            declared,
         }),
         records: Arc::new(records::Buckets { wire }),
         profile,

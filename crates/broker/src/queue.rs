@@ -19,9 +19,11 @@ pub const MAX_JOB_BYTES: usize = 768 * 1024;
 #[async_trait]
 pub trait Queue: std::fmt::Debug + Send + Sync {
     /// Stores a job. `Ok` means that it is as durable as the broker's profile
-    /// says. A job whose turn id was submitted before (within the window of
-    /// 15 minutes at least, and for as long as the job is unfinished) is not
-    /// stored again.
+    /// says. A job whose turn id was submitted before is not stored again: for
+    /// certain as long as that one is unfinished, and for 15 minutes at least
+    /// after it was submitted by a broker that was not restarted meanwhile. (A
+    /// nats-server holds the submits of finished jobs in memory only, so after
+    /// a restart such a job may be accepted once more.)
     ///
     /// Errors: [`Error::Busy`](crate::Error::Busy) by admission,
     /// [`Error::Full`](crate::Error::Full) past the session's depth,
@@ -92,7 +94,9 @@ pub struct Delivery {
     pub job: Job,
     /// Where the job stands in the queue.
     pub sequence: Sequence,
-    /// How often it was delivered, this time included: from 1.
+    /// How often it was delivered, this time included: from 1. A hint, not a
+    /// name: a broker that is killed right after a delivery may forget to have
+    /// counted it, and then two holders carry the same number.
     pub attempt: u32,
     /// What keeps it and settles it.
     pub lease: Box<dyn Lease>,

@@ -125,7 +125,12 @@ impl Lifecycle {
     pub fn stop_on_signals(&self) {
         let life = self.clone();
         self.spawn(async move {
-            signalled().await;
+            tokio::select! {
+                biased;
+                // It must not hold a drain that began without it.
+                () = life.draining() => return,
+                () = signalled() => {}
+            }
             tracing::info!("stopping; a second signal stops at once");
             life.drain();
         });
@@ -195,6 +200,7 @@ async fn signalled() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Instant;
 
     const LONG: Duration = Duration::from_secs(3600);
 
@@ -220,6 +226,19 @@ mod tests {
             Ok::<_, String>(())
         });
         assert_eq!(life.wait(LONG).await.unwrap_err().reason, "panicked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watch_for_signals_does_not_hold_the_drain_that_a_death_began() {
+        let life = Lifecycle::new();
+        life.stop_on_signals();
+        life.serve("edge", async {
+            tokio::task::yield_now().await;
+            Err("no port")
+        });
+        let began = Instant::now();
+        assert_eq!(life.wait(LONG).await.unwrap_err().service, "edge");
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

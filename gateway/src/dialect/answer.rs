@@ -65,6 +65,7 @@ impl Gathering {
             | K::Cancelled(_)
             | K::Started(_)
             | K::Resumed(_)
+            | K::HandedOver(_)
             | K::CancelRequested(_)
             | K::Deleted(_)
             | K::Gap(_) => {}

@@ -96,6 +96,7 @@ impl Chat {
             | K::Usage(_)
             | K::Started(_)
             | K::Resumed(_)
+            | K::HandedOver(_)
             | K::CancelRequested(_)
             | K::Deleted(_)
             | K::Gap(_) => {}

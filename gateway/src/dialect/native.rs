@@ -84,7 +84,9 @@ impl Dialect for Native {
 fn shown(event: &Event) -> bool {
     use event::Kind as K;
     match &event.kind {
-        None | Some(K::Resumed(_) | K::CancelRequested(_) | K::Deleted(_)) => false,
+        None | Some(K::Resumed(_) | K::HandedOver(_) | K::CancelRequested(_) | K::Deleted(_)) => {
+            false
+        }
         Some(
             K::Text(_)
             | K::Reasoning(_)

@@ -6,13 +6,15 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::bare;
 use super::framing::{Framing, Verdict};
 use crate::Config;
 
@@ -31,6 +33,16 @@ pub(crate) struct Wire {
     stalled: Option<Pin<Box<Sleep>>>,
     patience: Duration,
     framing: Framing,
+    instead: Option<Instead>,
+}
+
+/// What is sent in place of some bytes.
+#[derive(Debug)]
+struct Instead {
+    /// Not sent yet.
+    rest: Bytes,
+    /// How many bytes it stands for.
+    of: usize,
 }
 
 /// Whether the first request has come; clones share it.
@@ -66,6 +78,7 @@ impl Wire {
             stalled: None,
             patience: config.write_timeout,
             framing: Framing::default(),
+            instead: None,
         }
     }
 
@@ -95,6 +108,30 @@ impl Wire {
             Protocol::Http2 | Protocol::Undecided { .. } => {}
             Protocol::Http1 => self.framing.read(bytes),
         }
+    }
+
+    /// Writes, or writes something else instead: then all of it, before any of
+    /// the bytes count as written.
+    fn write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.instead.is_none() {
+            self.instead = bare::document(bytes).map(|it| Instead {
+                rest: it.into(),
+                of: bytes.len(),
+            });
+        }
+        let mut stream = Pin::new(&mut self.stream);
+        let Some(instead) = &mut self.instead else {
+            return stream.poll_write(context, bytes);
+        };
+        while instead.rest.has_remaining() {
+            match ready!(stream.as_mut().poll_write(context, &instead.rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                wrote => instead.rest.advance(wrote),
+            }
+        }
+        let of = instead.of;
+        self.instead = None;
+        Poll::Ready(Ok(of))
     }
 
     /// Watches a write that waits for the peer.
@@ -146,7 +183,7 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let result = self.write(context, bytes);
         self.wrote(context, result)
     }
 
@@ -155,7 +192,10 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let result = match slices {
+            [bytes] => self.write(context, bytes),
+            _several => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+        };
         self.wrote(context, result)
     }
 

@@ -126,6 +126,7 @@ async fn heads_past_their_limits_are_refused() {
             format!("GET /{} HTTP/1.1\r\n{close}\r\n", "y".repeat(9000)),
             414,
         ),
+        (format!("GET /{} HTTP/1.1\r\n", "y".repeat(70_000)), 431),
         (format!("GET /healthz HTTP/1.1\r\n{close}\r\n"), 200),
         (
             "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
@@ -144,6 +145,15 @@ async fn heads_past_their_limits_are_refused() {
             u8::from(!request.contains("HTTP/1.0"))
         );
         assert!(answer.starts_with(&start), "{status}: {answer}");
+        if status == 200 {
+            continue;
+        }
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let length = format!("\r\ncontent-length: {}\r\n", body.len());
+        assert!(format!("{head}\r\n").contains(&length), "{answer}");
+        assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"));
+        let problem: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["status"], status, "{answer}");
     }
 }
 

@@ -2,7 +2,6 @@
 //! sequence of its subject, and readers hear what the stream republishes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Message;
@@ -13,19 +12,22 @@ use futures::StreamExt as _;
 use prost::Message as _;
 use proto::{Entry, Session};
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::declare::LOG;
+use super::guard::{Declared, Guard};
 use super::live::Tail;
-use super::wire::{Trouble, Wire, code, right_after};
-use super::{guard::Guard, read};
+use super::read;
+use super::wire::{CAPACITY, Trouble, Wire, code, right_after};
 use crate::{
     AppendError, Epoch, Error, Live, Log, MAX_ENTRY_BYTES, Result, Sequence, Stored, token,
 };
 
 /// The most entries of one read, and the bytes after which no more are added.
-const MOST: usize = 128;
+/// All of a read must fit into its inbox, with the mark that ends it: what does
+/// not is dropped. So a read holds about 1 MiB at most.
+const MOST: usize = 32;
+const _: () = assert!(MOST < CAPACITY);
 const MOST_BYTES: usize = (1 << 20) - MAX_ENTRY_BYTES;
 /// How long the next entry of a read is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,9 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Entries {
     pub(super) wire: Wire,
-    pub(super) epoch: Arc<AtomicU64>,
-    /// Counts the times that live tails may have missed something.
-    pub(super) missed: watch::Receiver<u64>,
+    pub(super) declared: Arc<Declared>,
     /// Keeps the declaration true for as long as the log is used.
     pub(super) _guard: Guard,
 }
@@ -44,7 +44,7 @@ pub(super) struct Entries {
 #[async_trait]
 impl Log for Entries {
     fn epoch(&self) -> Epoch {
-        Epoch(self.epoch.load(Ordering::Relaxed))
+        self.declared.epoch()
     }
 
     async fn append(
@@ -113,7 +113,7 @@ impl Log for Entries {
 
     async fn live(&self, session: &Session) -> Result<Live> {
         let subscriber = self.wire.subscribe(token::live(session)).await?;
-        Ok(Tail::new(subscriber, self.missed.clone()).boxed())
+        Ok(Tail::new(subscriber, self.declared.missed()).boxed())
     }
 
     async fn purge(&self, session: &Session, before: Sequence) -> Result<u64> {

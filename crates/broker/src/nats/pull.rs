@@ -62,6 +62,8 @@ impl Puller {
 
     /// Asks for one job and waits for it, as long as the pull lasts.
     pub(super) async fn pull(&mut self) -> Result<Pulled> {
+        // The inbox outlives a connection; only a pull does not.
+        self.wire.up(&mut self.link).await?;
         let asked = self.wire.client().publish_with_reply(
             format!("$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{WORKERS}"),
             self.inbox.clone(),

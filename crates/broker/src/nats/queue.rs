@@ -2,7 +2,7 @@
 //! the condition of the publish itself. Acknowledges only what an answer
 //! confirms; a job that cannot be read is buried, never retried for ever.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::header::{NATS_MESSAGE_ID, NATS_ROLLUP};
@@ -16,13 +16,14 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::declare::{self, JOBS};
+use super::guard::Declared;
 use super::pull::{Pulled, Puller};
+use super::read;
 use super::records::Buckets;
 use super::wire::{ASK, Trouble, Wire, code, right_after};
-use super::{Config, read};
 use crate::{
-    Admission, Bucket, Delivery, Error, Expected, Key, Lease, MAX_JOB_BYTES, Pending, Queue,
-    Records as _, Result, Sequence, Submitted, token,
+    Admission, Bucket, Delivery, Error, Expected, Key, Lease, Limits, MAX_JOB_BYTES, Pending,
+    Queue, Records as _, Result, Sequence, Submitted, token,
 };
 
 /// How long a submit is tried while the queue has no leader.
@@ -36,9 +37,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Jobs {
     pub(super) wire: Wire,
-    pub(super) config: Config,
+    pub(super) limits: Limits,
+    pub(super) declared: Arc<Declared>,
     pub(super) buckets: Buckets,
-    /// Pullers that wait for nothing right now.
+    /// Pullers that wait for nothing right now: as many as ever waited at once.
     pub(super) idle: Mutex<Vec<Puller>>,
 }
 
@@ -109,7 +111,7 @@ impl Queue for Jobs {
                 Pulled::Refused(why) => {
                     tracing::debug!(why, "a pull was refused");
                     sleep(PAUSE).await;
-                    if let Err(error) = declare::ensure(&self.wire, &self.config).await {
+                    if let Err(error) = self.declared.repair().await {
                         tracing::warn!(%error, "no jobs can be pulled");
                     }
                     puller = Puller::open(&self.wire).await?;
@@ -119,8 +121,7 @@ impl Queue for Jobs {
     }
 
     async fn first(&self, session: &Session) -> Result<Option<Sequence>> {
-        let first = read::next(&self.wire, JOBS, &token::jobs(session), 1).await?;
-        Ok(first.map(|it| Sequence(it.seq)))
+        read::first(&self.wire, JOBS, &token::jobs(session)).await
     }
 
     async fn pending(&self, session: &Session) -> Result<Vec<Pending>> {
@@ -201,7 +202,7 @@ impl Jobs {
         if pending.iter().any(|it| it.job.turn_id == job.turn_id) {
             return Ok(true);
         }
-        let full = pending.len() >= self.config.limits.queue_depth as usize;
+        let full = pending.len() >= self.limits.queue_depth as usize;
         if full && !self.knows(session, job).await? {
             let many = pending.len();
             return Err(Error::Full(format!(
@@ -259,7 +260,7 @@ impl Jobs {
         let hold = Hold {
             wire: self.wire.clone(),
             reply,
-            lasts: self.config.limits.lease,
+            lasts: self.limits.lease,
         };
         let session = token::session(&message.subject);
         let read = match &session {

@@ -7,11 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::wire::{ASK, Trouble, Wire, code};
-use crate::{Error, Result};
+use crate::{Error, Result, Sequence};
 
 /// How long an erasure is tried while the stream has no leader.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +48,18 @@ pub(super) async fn last(wire: &Wire, stream: &str, subject: &str) -> Result<Opt
     message(wire, stream, &json!({"last_by_subj": subject})).await
 }
 
+/// Where the first message of a subject stands. The server has no answer
+/// without the content, but that is neither decoded nor copied here.
+pub(super) async fn first(wire: &Wire, stream: &str, subject: &str) -> Result<Option<Sequence>> {
+    #[derive(Deserialize)]
+    struct Place {
+        seq: u64,
+    }
+    let question = json!({"seq": 1, "next_by_subj": subject});
+    let first: Option<Place> = message(wire, stream, &question).await?;
+    Ok(first.map(|it| Sequence(it.seq)))
+}
+
 /// The first message of a subject at or after a place.
 pub(super) async fn next(
     wire: &Wire,
@@ -62,13 +75,18 @@ pub(super) async fn next(
     .await
 }
 
-async fn message(wire: &Wire, stream: &str, question: &Value) -> Result<Option<Message>> {
+/// A message, or of it what `T` wants to know.
+async fn message<T: DeserializeOwned>(
+    wire: &Wire,
+    stream: &str,
+    question: &Value,
+) -> Result<Option<T>> {
     #[derive(Deserialize)]
-    struct Answer {
-        message: Message,
+    struct Answer<T> {
+        message: T,
     }
     let call = format!("STREAM.MSG.GET.{stream}");
-    match wire.api::<Answer>(&call, question, ASK).await {
+    match wire.api::<Answer<T>>(&call, question, ASK).await {
         Ok(answer) => Ok(Some(answer.message)),
         Err(trouble) if trouble.is(code::NO_MESSAGE) => Ok(None),
         Err(trouble) => Err(trouble.into()),

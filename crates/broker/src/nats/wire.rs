@@ -20,8 +20,9 @@ use super::{Config, address};
 use crate::{Error, Result};
 
 /// Messages that one subscription holds for a reader that is busy; what comes
-/// on top is dropped by the client.
-pub(super) const CAPACITY: usize = 256;
+/// on top is dropped by the client. With entries as large as they may be this
+/// is 32 MiB for a slow reader; with tokens, some kilobytes.
+pub(super) const CAPACITY: usize = 64;
 /// How long a publish is waited for.
 pub(super) const PUBLISH: Duration = Duration::from_secs(5);
 /// How long a question to the JetStream API is waited for.
@@ -294,10 +295,15 @@ fn verdict<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Trouble> {
 fn silence(error: async_nats::RequestError) -> Trouble {
     match error.kind() {
         RequestErrorKind::NoResponders => Trouble::Silent("nobody is in charge".to_owned()),
-        RequestErrorKind::TimedOut
-        | RequestErrorKind::InvalidSubject
-        | RequestErrorKind::MaxPayloadExceeded
-        | RequestErrorKind::Other => Trouble::Silent(error.to_string()),
+        RequestErrorKind::TimedOut | RequestErrorKind::Other => Trouble::Silent(error.to_string()),
+        // The client's own no: it was not sent and never will be.
+        RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+            Trouble::Refused(Refusal {
+                code: 400,
+                err_code: 0,
+                description: error.to_string(),
+            })
+        }
     }
 }
 
@@ -340,6 +346,20 @@ mod tests {
             br#"{"error":{"code":400,"err_code":10071,"description":"no"},"stream":"LOG","seq":0}"#;
         let trouble = verdict::<Stored>(answer).unwrap_err();
         assert!(trouble.is(code::WRONG_LAST_SEQUENCE));
+    }
+
+    #[test]
+    fn what_the_client_will_not_send_is_a_refusal() {
+        for (kind, sent) in [
+            (RequestErrorKind::InvalidSubject, false),
+            (RequestErrorKind::MaxPayloadExceeded, false),
+            (RequestErrorKind::NoResponders, true),
+            (RequestErrorKind::TimedOut, true),
+            (RequestErrorKind::Other, true),
+        ] {
+            let trouble = silence(kind.into());
+            assert_eq!(matches!(trouble, Trouble::Silent(_)), sent, "{trouble:?}");
+        }
     }
 
     #[test]

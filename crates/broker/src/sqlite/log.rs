@@ -63,8 +63,8 @@ impl Log for Entries {
             let sequence = tx.take_place();
             tx.execute(
                 "INSERT INTO entries (sequence, user, session, stored_at, entry) \
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![signed(sequence), user, id, tx.wall()?, bytes.as_ref()],
+                 VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000 AS INTEGER), ?4)",
+                params![signed(sequence), user, id, bytes.as_ref()],
             )?;
             tx.tell(Told::Entry(session, Arc::new(Stored { sequence, entry })));
             Ok(Ok(sequence))

@@ -2,7 +2,7 @@
 //! still sees everything. In memory, where a paused clock is exact.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +25,10 @@ struct Weak {
     one_of: u64,
     /// Questions that are not answered.
     unanswered: AtomicU32,
+    /// Whether reads find nothing, as on a replica that is behind.
+    behind: AtomicBool,
+    /// Questions that were answered.
+    answered: AtomicU32,
 }
 
 impl Weak {
@@ -33,12 +37,15 @@ impl Weak {
             log: Arc::clone(&world.broker.log),
             one_of,
             unanswered: AtomicU32::new(0),
+            behind: AtomicBool::new(false),
+            answered: AtomicU32::new(0),
         })
     }
 
     fn answers(&self) -> Result<()> {
         let left = self.unanswered.load(Ordering::SeqCst);
         if left == 0 {
+            self.answered.fetch_add(1, Ordering::SeqCst);
             return Ok(());
         }
         self.unanswered.store(left - 1, Ordering::SeqCst);
@@ -68,6 +75,9 @@ impl Log for Weak {
 
     async fn read(&self, session: &Session, after: Sequence, most: usize) -> Result<Vec<Stored>> {
         self.answers()?;
+        if self.behind.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
         self.log.read(session, after, most).await
     }
 
@@ -117,10 +127,56 @@ async fn a_reader_whose_tail_is_silent_asks_while_a_turn_is_open() {
     assert!(began.elapsed() <= Duration::from_secs(6));
     speaker.complete().await;
     assert_eq!(sees(&mut follow).await, "completed");
-    // A turn that begins is heard of live; nobody asks for it.
+    // A turn that begins is heard of live; nobody asks for it,
     speaker.say("new").await;
     let silence = timeout(Duration::from_secs(60), follow.next()).await;
     assert!(silence.is_err(), "{silence:?}");
+    // unless the caller waits for it.
+    let mut follow = follow.expecting();
+    let began = Instant::now();
+    assert_eq!(sees(&mut follow).await, "new");
+    assert!(began.elapsed() <= Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_expects_something_misses_a_lost_entry_for_seconds_only() {
+    let world = world().await;
+    let session = world.session("s");
+    let log = Weak::new(&world, 0);
+    let mut follow = follow(&log, &session).await.expecting();
+    // Reads are behind: the leader's word is enough.
+    log.behind.store(true, Ordering::SeqCst);
+    let mut speaker = world.speaker(&session);
+    for turn in ["a", "b"] {
+        let began = Instant::now();
+        speaker.say(turn).await;
+        assert_eq!(sees(&mut follow).await, turn);
+        speaker.complete().await;
+        assert_eq!(sees(&mut follow).await, "completed");
+        assert!(began.elapsed() <= Duration::from_secs(11));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_reads_are_behind_asks_ever_less_often() {
+    let world = world().await;
+    let session = world.session("s");
+    world.chain(&session, 3).await;
+    let log = Weak::new(&world, 0);
+    let mut follow = follow(&log, &session).await;
+    log.behind.store(true, Ordering::SeqCst);
+    log.answered.store(0, Ordering::SeqCst);
+    // The caller that gives up and asks again changes nothing.
+    for _ in 0..600 {
+        let silence = timeout(Duration::from_millis(100), follow.next()).await;
+        assert!(silence.is_err(), "{silence:?}");
+    }
+    let asked = log.answered.load(Ordering::SeqCst);
+    assert!(asked <= 2 * 66, "{asked} questions in a minute");
+    log.behind.store(false, Ordering::SeqCst);
+    let began = Instant::now();
+    assert_eq!(sees_all(&mut follow, 3).await, numbers(0..3));
+    assert!(began.elapsed() <= Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]

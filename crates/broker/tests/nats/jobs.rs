@@ -1,9 +1,12 @@
 //! Jobs, and what fits.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use broker::nats::open;
 use broker::{Admission, Bucket, Error, Expected, Key, Sequence, Submitted};
+use futures::StreamExt as _;
+use futures::future::join_all;
 use prost::Message as _;
 use testkit::nats::Server;
 use tokio::time::timeout;
@@ -87,6 +90,45 @@ async fn the_same_turn_is_a_duplicate_by_every_admission_even_when_others_wait()
 async fn a_turn_that_was_refused_may_come_again() {
     let server = Server::start().await.unwrap();
     assert_refused_turn_may_come_again(&open(config(&server.url())).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn eight_workers_of_one_process_wait_at_once_and_keep_their_inboxes() {
+    let server = Server::start().await.unwrap();
+    let queue = open(config(&server.url())).await.unwrap().queue;
+    let raw = async_nats::connect(server.url()).await.unwrap();
+    let mut pulls = raw
+        .subscribe("$JS.API.CONSUMER.MSG.NEXT.JOBS.workers")
+        .await
+        .unwrap();
+    raw.flush().await.unwrap();
+    let mut inboxes = BTreeSet::new();
+    for round in 0..3 {
+        let waiting = join_all((0..8).map(|_| queue.next()));
+        let submitted = async {
+            for _ in 0..8 {
+                let pull = timeout(LONG, pulls.next()).await.unwrap().unwrap();
+                inboxes.insert(pull.reply.unwrap().to_string());
+            }
+            for id in 0..8 {
+                let session = session(&format!("{round}-{id}"));
+                let job = job(&session);
+                let submitted = queue.submit(&session, &job, Admission::IfEmpty);
+                submitted.await.unwrap();
+            }
+        };
+        let (deliveries, ()) = tokio::join!(timeout(LONG, waiting), submitted);
+        let mut sessions = BTreeSet::new();
+        for delivery in deliveries.unwrap() {
+            let delivery = delivery.unwrap();
+            assert_eq!(delivery.attempt, 1);
+            sessions.insert(delivery.job.session_id);
+            delivery.lease.acknowledge().await.unwrap();
+        }
+        assert_eq!(sessions.len(), 8);
+    }
+    assert_eq!(inboxes.len(), 8);
+    assert_eq!(queue.depth().await, Ok(0));
 }
 
 #[tokio::test]
