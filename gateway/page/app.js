@@ -308,7 +308,7 @@ page.fresh.addEventListener("click", () => {
   page.question.focus();
 });
 addEventListener("scroll", scrolled, { passive: true });
-addEventListener("resize", () => following && follow());
+addEventListener("resize", () => (following ? follow() : scrolled()));
 addEventListener("online", () => feed.hurry());
 addEventListener("offline", () => feed.doubt());
 let asleep;

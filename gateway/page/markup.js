@@ -58,7 +58,8 @@ export function blocks(text) {
   return found;
 }
 
-function inline(text, link) {
+/** Shows what stands within a line; `link` as for `show`. */
+export function inline(text, link) {
   const nodes = [];
   let at = 0;
   for (const match of text.matchAll(INLINE)) {

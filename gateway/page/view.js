@@ -71,7 +71,7 @@ function sources(turn, citations) {
     what.append(element("span", { class: "where", title: it.firstLine ? words.lines(it.firstLine, it.lastLine) : "" }, `${it.source ?? ""}${lines}`));
     const summary = element("summary", {}, element("span", { class: "number" }, String(it.number)), what);
     const details = element("details", { "data-key": `source-${it.number}` }, summary);
-    if (it.quote) details.append(element("blockquote", {}, it.quote));
+    if (it.quote) details.append(element("blockquote", {}, ...inline(it.quote, () => null)));
     return element("li", { id: place(turn, it.number) }, details);
   });
   return [element("section", { class: "sources" }, element("h3", {}, words.sources), element("ol", {}, ...items))];

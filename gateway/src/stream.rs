@@ -78,7 +78,7 @@ pub(crate) async fn ask(
     let session = question.session.clone();
     Ok(Opened {
         session,
-        follow,
+        follow: follow.expecting(),
         has,
         room,
     })
@@ -105,7 +105,7 @@ pub(crate) async fn again(
     let opened = edge.within(opening).await?;
     Ok(opened.map(|follow| Opened {
         session: session.clone(),
-        follow,
+        follow: follow.expecting(),
         has: None,
         room,
     }))
@@ -302,7 +302,8 @@ impl<D: Dialect> Reader<D> {
             return Err(Cut::Gap);
         };
         let begins = From::At(position(log.epoch(), found.begins));
-        self.follow = follow(&self.edge, &self.session, begins).await?;
+        let follow = follow(&self.edge, &self.session, begins).await?;
+        self.follow = follow.expecting();
         Ok(())
     }
 

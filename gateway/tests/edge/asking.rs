@@ -1,60 +1,9 @@
 //! `POST /v1/sessions/{session}/turns` in its three forms.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use broker::{Admission, Delivery, Limits, Pending, Queue, Sequence, Submitted};
-use proto::{Job, Session, Status, TurnId, event};
+use proto::{Status, event};
 use serde_json::json;
 
 use crate::harness::{Edge, Frames, frames, problem};
-
-/// A queue that forgets a turn as soon as its job is done.
-#[derive(Debug)]
-struct Forgetful(Arc<dyn Queue>);
-
-#[async_trait]
-impl Queue for Forgetful {
-    async fn submit(
-        &self,
-        session: &Session,
-        job: &Job,
-        admission: Admission,
-    ) -> broker::Result<Submitted> {
-        let submitted = self.0.submit(session, job, admission).await?;
-        let pending = self.0.pending(session).await?;
-        let waits = pending.iter().any(|it| it.turn.to_string() == job.turn_id);
-        if submitted != Submitted::Duplicate || waits {
-            return Ok(submitted);
-        }
-        let turn_id = TurnId::new().to_string();
-        let job = Job {
-            turn_id,
-            ..job.clone()
-        };
-        self.0.submit(session, &job, admission).await
-    }
-
-    async fn next(&self) -> broker::Result<Delivery> {
-        self.0.next().await
-    }
-
-    async fn first(&self, session: &Session) -> broker::Result<Option<Sequence>> {
-        self.0.first(session).await
-    }
-
-    async fn pending(&self, session: &Session) -> broker::Result<Vec<Pending>> {
-        self.0.pending(session).await
-    }
-
-    async fn clear(&self, session: &Session) -> broker::Result<u64> {
-        self.0.clear(session).await
-    }
-
-    async fn depth(&self) -> broker::Result<u64> {
-        self.0.depth().await
-    }
-}
 
 #[tokio::test]
 async fn a_question_streams_until_its_stored_end() {
@@ -216,39 +165,6 @@ async fn an_old_turn_is_found_again_by_its_key_behind_later_ones() {
     let again = ask().send().await.unwrap();
     assert_eq!(again.text().await.unwrap(), first.text().await.unwrap());
     work.complete().await;
-}
-
-#[tokio::test]
-async fn a_key_that_the_queue_forgot_starts_nothing_again() {
-    let place = broker::sqlite::Place::Memory;
-    let broker = broker::sqlite::open(place, Limits::default()).await;
-    let mut broker = broker.unwrap();
-    broker.queue = Arc::new(Forgetful(broker.queue));
-    let edge = Edge::on(gateway::Config::default(), broker).await;
-    let ask = |input: &str, admission: &str| {
-        let body = json!({"userId": "u", "input": input, "admission": admission});
-        edge.post("/v1/sessions/s/turns", &body)
-            .header("idempotency-key", "k1")
-            .header("accept", "text/event-stream")
-    };
-    let play = async |text: &str| {
-        let mut work = edge.work().await;
-        work.text(text).await;
-        work.complete().await;
-        work.settle().await;
-    };
-    let first = ask("One?", "reject").send().await.unwrap();
-    play("first").await;
-    edge.accepted("Two?").await;
-    play("second").await;
-    let whole = first.text().await.unwrap();
-    for admission in ["reject", "enqueue", "interrupt"] {
-        let again = ask("One?", admission).send().await.unwrap();
-        assert_eq!(edge.broker.queue.depth().await.unwrap(), 0, "{admission}");
-        assert_eq!(again.text().await.unwrap(), whole, "{admission}");
-        let other = ask("Else?", admission).send().await.unwrap();
-        problem(other, 422).await;
-    }
 }
 
 #[tokio::test]

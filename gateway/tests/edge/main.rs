@@ -11,4 +11,5 @@ mod harness;
 mod hostile;
 mod stopping;
 mod watching;
+mod weak;
 mod wire;
