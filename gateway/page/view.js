@@ -1,7 +1,7 @@
 // The conversation as it is seen. Everything a model or a person said goes in
 // as text.
 
-import { element, show } from "./markup.js";
+import { element, inline, show } from "./markup.js";
 import { words } from "./words.js";
 
 /** One turn on the page; `draw` brings it up to date. */

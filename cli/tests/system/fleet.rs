@@ -224,3 +224,31 @@ async fn a_worker_that_is_told_to_stop_hands_its_turn_to_the_next() -> Result<()
     assert_eq!(fleet.model.calls().len(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_paused_worker_that_wakes_is_refused_by_the_log() -> Result<()> {
+    let mut fleet = Fleet::start().await?;
+    fleet.workers[1].kill().await?;
+    let client = fleet.client(0)?;
+    let mut stream = client.ask("s", &tokens(300, 20)).await?;
+    let mut frames = stream
+        .read_until(|it| text(std::slice::from_ref(it)).contains("t20 "))
+        .await?;
+    fleet.workers[1] = fleet.worker().await?;
+    fleet.workers[0].pause()?;
+    frames.extend(stream.read_until(|it| it.json()["attempt"] == 2).await?);
+    // It has tokens of the old attempt in hand, and a lease that is not its own.
+    fleet.workers[0].resume()?;
+    frames.extend(stream.read_all().await?);
+    assert_eq!(text(&frames), said(300));
+    assert_eq!(frames.iter().filter(|it| is_end(it)).count(), 1);
+    let stored = fleet
+        .client(1)?
+        .events("s", "start")
+        .await?
+        .read_until(is_end)
+        .await?;
+    assert_eq!(raw(&stored), raw(&frames));
+    assert_eq!(fleet.model.calls().len(), 1);
+    Ok(())
+}

@@ -61,12 +61,19 @@ async fn a_drain_tells_who_waits_for_an_answer_where_it_stands() {
 #[derive(Debug)]
 struct Faulty {
     broker: Broker,
-    off: Arc<AtomicBool>,
+    off: Arc<Off>,
+}
+
+/// What fails from now on.
+#[derive(Debug, Default)]
+struct Off {
+    log: AtomicBool,
+    queue: AtomicBool,
 }
 
 impl Faulty {
     fn check(&self) -> Result<()> {
-        if self.off.load(Ordering::SeqCst) {
+        if self.off.log.load(Ordering::SeqCst) {
             return Err(Error::Corrupt("on purpose".into()));
         }
         Ok(())
@@ -119,7 +126,7 @@ impl Queue for Faulty {
         job: &Job,
         admission: Admission,
     ) -> Result<Submitted> {
-        if self.off.load(Ordering::SeqCst) {
+        if self.off.queue.load(Ordering::SeqCst) {
             return Err(Error::Unavailable("on purpose".into()));
         }
         self.broker.queue.submit(session, job, admission).await
@@ -142,19 +149,19 @@ impl Queue for Faulty {
     }
 
     async fn depth(&self) -> Result<u64> {
-        if self.off.load(Ordering::SeqCst) {
+        if self.off.queue.load(Ordering::SeqCst) {
             return std::future::pending().await;
         }
         self.broker.queue.depth().await
     }
 }
 
-async fn faulty() -> (Edge, Arc<AtomicBool>) {
+async fn faulty() -> (Edge, Arc<Off>) {
     let limits = broker::Limits::default();
     let broker = broker::sqlite::open(broker::sqlite::Place::Memory, limits)
         .await
         .unwrap();
-    let off = Arc::new(AtomicBool::new(false));
+    let off = Arc::new(Off::default());
     let faulty = Arc::new(Faulty {
         broker: broker.clone(),
         off: Arc::clone(&off),
@@ -185,14 +192,14 @@ async fn a_log_that_fails_cuts_the_stream() {
     let mut work = edge.work().await;
     work.text("Because").await;
     turn.until("text").await;
-    off.store(true, Ordering::SeqCst);
+    off.log.store(true, Ordering::SeqCst);
     assert!(turn.next().await.is_err());
 }
 
 #[tokio::test]
 async fn a_submit_in_doubt_says_so_and_how_to_go_on() {
     let (edge, off) = faulty().await;
-    off.store(true, Ordering::SeqCst);
+    off.queue.store(true, Ordering::SeqCst);
     for (key, advice) in [
         (Some("k"), "same Idempotency-Key"),
         (None, "look for its turn"),
@@ -217,7 +224,7 @@ async fn a_submit_in_doubt_says_so_and_how_to_go_on() {
 async fn a_broker_that_hangs_makes_the_edge_unready_but_alive() {
     let (edge, off) = faulty().await;
     assert_eq!(edge.get("/readyz").send().await.unwrap().status(), 200);
-    off.store(true, Ordering::SeqCst);
+    off.queue.store(true, Ordering::SeqCst);
     problem(edge.get("/readyz").send().await.unwrap(), 503).await;
     assert_eq!(edge.get("/healthz").send().await.unwrap().status(), 200);
 }

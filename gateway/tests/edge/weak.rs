@@ -157,8 +157,8 @@ async fn a_turn_whose_live_entries_are_lost_is_told_from_the_log() {
         work.settle().await;
     };
     let read = async { events.text().await.unwrap() };
-    let (body, ()) = tokio::join!(read, play);
+    let wait = async { ask("application/json").await.unwrap().json().await.unwrap() };
+    let (body, whole, ()): (_, Value, _) = tokio::join!(read, wait, play);
     assert_eq!(frames(&body).len(), 4);
-    let whole: Value = ask("application/json").await.unwrap().json().await.unwrap();
     assert_eq!(whole["text"], "Because");
 }

@@ -101,7 +101,8 @@ async fn eight_workers_of_one_process_wait_at_once_and_keep_their_inboxes() {
         .subscribe("$JS.API.CONSUMER.MSG.NEXT.JOBS.workers")
         .await
         .unwrap();
-    raw.flush().await.unwrap();
+    // An answer says that the subscription is in effect, too.
+    raw.request("$JS.API.INFO", "".into()).await.unwrap();
     let mut inboxes = BTreeSet::new();
     for round in 0..3 {
         let waiting = join_all((0..8).map(|_| queue.next()));
