@@ -26,8 +26,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
         .compile_fds(descriptors)?;
-    pbjson_build::Builder::new()
-        .register_descriptors(&encoded)?
-        .build(&[".weir.v1"])?;
+    pbjson_build::Builder::new().register_descriptors(&encoded)?.build(&[".weir.v1"])?;
     Ok(())
 }

@@ -109,16 +109,8 @@ impl Buffer {
     }
 
     fn append(&mut self, voice: Voice, piece: &str) {
-        if let Some(Run {
-            last,
-            body:
-                Body::Said {
-                    voice: v,
-                    text,
-                    ends,
-                },
-            ..
-        }) = self.runs.last_mut()
+        if let Some(Run { last, body: Body::Said { voice: v, text, ends }, .. }) =
+            self.runs.last_mut()
             && *v == voice
         {
             text.push_str(piece);
@@ -136,18 +128,11 @@ impl Buffer {
     }
 
     fn one(&mut self, kind: Kind) -> Result<(), TooLong> {
-        let event = AskEvent {
-            index: self.last + 1,
-            kind: Some(kind),
-        };
+        let event = AskEvent { index: self.last + 1, kind: Some(kind) };
         self.grow(prost::Message::encoded_len(&event))?;
         self.last = event.index;
         if let Some(kind) = event.kind {
-            self.runs.push(Run {
-                first: self.last,
-                last: self.last,
-                body: Body::One(kind),
-            });
+            self.runs.push(Run { first: self.last, last: self.last, body: Body::One(kind) });
         }
         Ok(())
     }
@@ -164,11 +149,7 @@ impl Buffer {
     /// The end is always told, whatever was said before it.
     fn end(&mut self, kind: Kind) {
         self.last += 1;
-        self.runs.push(Run {
-            first: self.last,
-            last: self.last,
-            body: Body::One(kind),
-        });
+        self.runs.push(Run { first: self.last, last: self.last, body: Body::One(kind) });
         self.ended = true;
     }
 
@@ -177,16 +158,8 @@ impl Buffer {
         self.runs
             .iter()
             .filter_map(|run| match &run.body {
-                Body::Said {
-                    voice: Voice::Text,
-                    text,
-                    ..
-                } => Some(text.as_str()),
-                Body::Said {
-                    voice: Voice::Reasoning,
-                    ..
-                }
-                | Body::One(_) => None,
+                Body::Said { voice: Voice::Text, text, .. } => Some(text.as_str()),
+                Body::Said { voice: Voice::Reasoning, .. } | Body::One(_) => None,
             })
             .collect()
     }
@@ -196,19 +169,12 @@ impl Run {
     fn after(&self, index: u32) -> AskEvent {
         let (voice, text, ends) = match &self.body {
             Body::One(kind) => {
-                return AskEvent {
-                    index: self.last,
-                    kind: Some(kind.clone()),
-                };
+                return AskEvent { index: self.last, kind: Some(kind.clone()) };
             }
             Body::Said { voice, text, ends } => (*voice, text, ends),
         };
         let seen = (index + 1).saturating_sub(self.first) as usize;
-        let start = if seen == 0 {
-            0
-        } else {
-            ends[seen - 1] as usize
-        };
+        let start = if seen == 0 { 0 } else { ends[seen - 1] as usize };
         let room = ends[seen..].partition_point(|end| *end as usize - start <= MERGED_BYTES);
         let upto = seen + room.max(1) - 1;
         let piece = text[start..ends[upto] as usize].to_owned();
@@ -238,10 +204,7 @@ impl Writer {
     /// A new buffer. When somebody already has `shown` events of this turn from
     /// elsewhere, the first event takes them back.
     pub(crate) fn new(shown: u32) -> (Self, watch::Receiver<Buffer>) {
-        let mut buffer = Buffer {
-            last: shown,
-            ..Buffer::default()
-        };
+        let mut buffer = Buffer { last: shown, ..Buffer::default() };
         if shown > 0 {
             buffer
                 .push(Kind::Rewind(Rewind { to: 0 }))
@@ -313,10 +276,8 @@ mod tests {
             buffer.push(kind).unwrap();
         }
         buffer.end(Kind::Cancelled(proto::Cancelled {}));
-        let got: Vec<(u32, Kind)> = rest(&buffer, 1)
-            .into_iter()
-            .map(|it| (it.index, it.kind.unwrap()))
-            .collect();
+        let got: Vec<(u32, Kind)> =
+            rest(&buffer, 1).into_iter().map(|it| (it.index, it.kind.unwrap())).collect();
         assert_eq!(
             got,
             [
@@ -339,14 +300,8 @@ mod tests {
         assert_eq!(
             rest(&buffer, 41),
             [
-                AskEvent {
-                    index: 42,
-                    kind: Some(Kind::Rewind(Rewind { to: 0 }))
-                },
-                AskEvent {
-                    index: 43,
-                    kind: Some(text("a"))
-                },
+                AskEvent { index: 42, kind: Some(Kind::Rewind(Rewind { to: 0 })) },
+                AskEvent { index: 43, kind: Some(text("a")) },
             ]
         );
     }

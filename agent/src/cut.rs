@@ -18,13 +18,9 @@ mod tests {
 
     #[test]
     fn a_character_is_never_cut() {
-        for (text, bytes, want) in [
-            ("abc", 3, "abc"),
-            ("abc", 2, "ab"),
-            ("三四", 5, "三"),
-            ("三四", 2, ""),
-            ("", 0, ""),
-        ] {
+        for (text, bytes, want) in
+            [("abc", 3, "abc"), ("abc", 2, "ab"), ("三四", 5, "三"), ("三四", 2, ""), ("", 0, "")]
+        {
             assert_eq!(head(text, bytes), want);
         }
     }

@@ -59,9 +59,7 @@ impl Engine {
             Err(Failure::lasting("timeout", message))
         };
         match relay.await.unwrap_or_else(out_of_time) {
-            Ok(reason) => Kind::Completed(Completed {
-                finish_reason: reason.to_owned(),
-            }),
+            Ok(reason) => Kind::Completed(Completed { finish_reason: reason.to_owned() }),
             Err(failure) => Kind::Failed(Failed::from(failure)),
         }
     }
@@ -85,23 +83,14 @@ impl Engine {
                 Failure::lasting("too_long", "the answer grew past what one turn may say")
             })?;
         }
-        Err(Failure::passing(
-            "model_cut",
-            "the model's answer broke off before its end",
-        ))
+        Err(Failure::passing("model_cut", "the model's answer broke off before its end"))
     }
 
     fn prompt(&self, question: &Question, past: &Past) -> Prompt {
         let history = past.messages.as_ref().unwrap_or(&question.earlier);
         let mut messages = recent(history).to_vec();
         messages.push(question.input.clone());
-        Prompt {
-            system: question
-                .system
-                .clone()
-                .unwrap_or_else(|| self.system.clone()),
-            messages,
-        }
+        Prompt { system: question.system.clone().unwrap_or_else(|| self.system.clone()), messages }
     }
 
     /// Stores the turn in the transcript and says how it ends after that: an
@@ -120,10 +109,7 @@ impl Engine {
         let turn = record(question, past, answer);
         let key = &question.key;
         let patience = if completed { PATIENCE } else { SHORT_PATIENCE };
-        let stored = self
-            .transcripts
-            .store(&key.session, &turn, past, patience)
-            .await;
+        let stored = self.transcripts.store(&key.session, &turn, past, patience).await;
         let Err(error) = stored else { return end };
         tracing::warn!(session = ?key.session, turn = %key.turn, %error, "transcript not stored");
         if !completed {
@@ -143,16 +129,9 @@ fn record(question: &Question, past: &Past, answer: String) -> TranscriptTurn {
     };
     messages.push(question.input.clone());
     if !answer.is_empty() {
-        messages.push(Message {
-            role: "assistant".to_owned(),
-            content: answer,
-        });
+        messages.push(Message { role: "assistant".to_owned(), content: answer });
     }
-    TranscriptTurn {
-        turn_id: question.key.turn.to_string(),
-        messages,
-        at: Some(now()),
-    }
+    TranscriptTurn { turn_id: question.key.turn.to_string(), messages, at: Some(now()) }
 }
 
 fn now() -> pbjson_types::Timestamp {
@@ -189,10 +168,7 @@ mod tests {
     use super::*;
 
     fn message(role: &str, size: usize) -> Message {
-        Message {
-            role: role.to_owned(),
-            content: "x".repeat(size),
-        }
+        Message { role: role.to_owned(), content: "x".repeat(size) }
     }
 
     #[test]

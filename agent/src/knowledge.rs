@@ -48,10 +48,7 @@ pub(crate) struct Library {
 impl Library {
     /// Nothing is read yet.
     pub(crate) fn new(folders: Vec<PathBuf>) -> Self {
-        Self {
-            folders,
-            index: OnceCell::new(),
-        }
+        Self { folders, index: OnceCell::new() }
     }
 
     /// The index; reads the files at the first call.
@@ -59,9 +56,7 @@ impl Library {
         let index = self.index.get_or_try_init(|| async {
             let folders = self.folders.clone();
             let built = tokio::task::spawn_blocking(move || build(&folders));
-            built
-                .await
-                .map_err(|error| Error::Index(error.to_string()))?
+            built.await.map_err(|error| Error::Index(error.to_string()))?
         });
         Ok(Arc::clone(index.await?))
     }

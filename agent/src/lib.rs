@@ -181,12 +181,7 @@ impl Agent {
             system: config.system.unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()),
         };
         Ok(Self {
-            service: Service {
-                engine: Arc::new(engine),
-                models: Arc::new(models),
-                registry,
-                life,
-            },
+            service: Service { engine: Arc::new(engine), models: Arc::new(models), registry, life },
             health: HealthReporter::new(),
             model: model.into(),
         })

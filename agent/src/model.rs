@@ -62,20 +62,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that asking again does not mend.
     pub(crate) fn lasting(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retryable: false,
-        }
+        Self { code, message: message.into(), retryable: false }
     }
 
     /// A failure that may be gone the next time.
     pub(crate) fn passing(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retryable: true,
-        }
+        Self { code, message: message.into(), retryable: true }
     }
 }
 

@@ -28,11 +28,7 @@ impl Reader {
         index: u32,
     ) -> Self {
         readers.send_modify(|count| *count += 1);
-        Self {
-            events,
-            index,
-            readers,
-        }
+        Self { events, index, readers }
     }
 
     /// The next event; `None` after the terminal one.

@@ -95,10 +95,7 @@ pub(crate) struct Stop {
 
 impl Registry {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            turns: Mutex::default(),
-        })
+        Arc::new(Self { limits, turns: Mutex::default() })
     }
 
     /// How long a turn runs on without a reader.
@@ -136,12 +133,7 @@ impl Registry {
         let stop = Stop::default();
         turns.births += 1;
         turns.running += 1;
-        let known = Known {
-            birth: turns.births,
-            events,
-            readers,
-            stop: stop.clone(),
-        };
+        let known = Known { birth: turns.births, events, readers, stop: stop.clone() };
         let seat = Seat {
             birth: known.birth,
             writer,
@@ -175,10 +167,7 @@ impl Registry {
     fn left(&self, seat: &Seat) {
         let mut turns = self.lock();
         turns.running -= 1;
-        let mine = turns
-            .known
-            .get(&seat.key)
-            .is_some_and(|known| known.birth == seat.birth);
+        let mine = turns.known.get(&seat.key).is_some_and(|known| known.birth == seat.birth);
         if !mine {
             return;
         }
@@ -212,11 +201,7 @@ impl Turns {
                 return;
             };
             self.ended_bytes -= gone.bytes;
-            if self
-                .known
-                .get(&gone.key)
-                .is_some_and(|known| known.birth == gone.birth)
-            {
+            if self.known.get(&gone.key).is_some_and(|known| known.birth == gone.birth) {
                 self.known.remove(&gone.key);
             }
         }
@@ -274,12 +259,7 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(30);
 
     fn registry(running: usize, ended: usize) -> Arc<Registry> {
-        Registry::new(Limits {
-            running,
-            ended,
-            ended_bytes: 1024,
-            grace: GRACE,
-        })
+        Registry::new(Limits { running, ended, ended_bytes: 1024, grace: GRACE })
     }
 
     fn key(session: &str) -> Key {

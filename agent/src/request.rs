@@ -55,10 +55,7 @@ pub(crate) struct Violations(pub(crate) Vec<Violation>);
 
 impl Violations {
     fn add(&mut self, field: impl Into<String>, description: impl fmt::Display) {
-        self.0.push(Violation {
-            field: field.into(),
-            description: description.to_string(),
-        });
+        self.0.push(Violation { field: field.into(), description: description.to_string() });
     }
 }
 
@@ -75,13 +72,8 @@ impl fmt::Display for Violations {
 /// Reads a request to ask: the question, and the index after which to go on.
 pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, u32), Violations> {
     let mut wrong = Violations::default();
-    let key = key(
-        &request.user_id,
-        &request.session_id,
-        &request.turn_id,
-        Absent::Made,
-        &mut wrong,
-    );
+    let key =
+        key(&request.user_id, &request.session_id, &request.turn_id, Absent::Made, &mut wrong);
     check_messages(&request.messages, &mut wrong);
     check_sizes(&request, &mut wrong);
     if request.resume.is_some() {
@@ -145,28 +137,19 @@ fn key(
         }
     };
     if turn.is_empty() && absent == Absent::Made {
-        return Some(Key {
-            session: session?,
-            turn: TurnId::new(),
-        });
+        return Some(Key { session: session?, turn: TurnId::new() });
     }
     let turn = turn.parse();
     if let Err(error) = &turn {
         wrong.add("turnId", error);
     }
-    Some(Key {
-        session: session?,
-        turn: turn.ok()?,
-    })
+    Some(Key { session: session?, turn: turn.ok()? })
 }
 
 fn check_messages(messages: &[Message], wrong: &mut Violations) {
     if messages.len() > MAX_MESSAGES {
         let count = messages.len();
-        wrong.add(
-            "messages",
-            format_args!("must be at most {MAX_MESSAGES}, not {count}"),
-        );
+        wrong.add("messages", format_args!("must be at most {MAX_MESSAGES}, not {count}"));
         return;
     }
     let Some(last) = messages.last() else {
@@ -174,10 +157,8 @@ fn check_messages(messages: &[Message], wrong: &mut Violations) {
     };
     let unknown = |(_, it): &(usize, &Message)| !ROLES.contains(&it.role.as_str());
     for (at, _) in messages.iter().enumerate().filter(unknown).take(MAX_NAMED) {
-        wrong.add(
-            format!("messages[{at}].role"),
-            "must be `user`, `assistant`, `system` or `tool`",
-        );
+        wrong
+            .add(format!("messages[{at}].role"), "must be `user`, `assistant`, `system` or `tool`");
     }
     let at = messages.len() - 1;
     if last.role != "user" && ROLES.contains(&last.role.as_str()) {

@@ -101,10 +101,8 @@ impl KnowledgeAgent for Service {
         let (question, after) = asked.map_err(|wrong| invalid(&wrong))?;
         let turn = question.key.turn.to_string();
         let draining = self.life.is_draining();
-        let (reader, seat) = self
-            .registry
-            .attach(&question.key, after, draining)
-            .map_err(refused)?;
+        let (reader, seat) =
+            self.registry.attach(&question.key, after, draining).map_err(refused)?;
         if let Some(seat) = seat {
             let engine = Arc::clone(&self.engine);
             let turn = turn::run(engine, question, seat, self.life.clone());
@@ -138,11 +136,8 @@ fn events(reader: Reader) -> Events {
 }
 
 fn invalid(wrong: &Violations) -> Status {
-    let fields: Vec<_> = wrong
-        .0
-        .iter()
-        .map(|it| FieldViolation::new(&it.field, &it.description))
-        .collect();
+    let fields: Vec<_> =
+        wrong.0.iter().map(|it| FieldViolation::new(&it.field, &it.description)).collect();
     Status::with_error_details(
         Code::InvalidArgument,
         wrong.to_string(),

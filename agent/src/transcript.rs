@@ -54,10 +54,7 @@ impl Transcripts {
         others.retain(|it| it.turn_id != turn);
         let known = !others.is_empty();
         let messages = others.into_iter().flat_map(|it| it.messages);
-        Ok(Past {
-            messages: known.then(|| messages.collect()),
-            stored: true,
-        })
+        Ok(Past { messages: known.then(|| messages.collect()), stored: true })
     }
 
     /// Stores a turn as the session's last, in place of what was stored of it.
@@ -87,9 +84,7 @@ impl Transcripts {
             None => (Transcript::default(), Expected::Absent),
         };
         let value = with(transcript, turn.clone()).encode_to_vec().into();
-        self.records
-            .put(Bucket::Transcripts, &key, value, expected)
-            .await?;
+        self.records.put(Bucket::Transcripts, &key, value, expected).await?;
         Ok(())
     }
 }
@@ -118,13 +113,9 @@ where
             }
         }
     };
-    tokio::time::timeout(patience, trying)
-        .await
-        .unwrap_or_else(|_| {
-            Err(broker::Error::Unavailable(
-                "the store did not answer in time".to_owned(),
-            ))
-        })
+    tokio::time::timeout(patience, trying).await.unwrap_or_else(|_| {
+        Err(broker::Error::Unavailable("the store did not answer in time".to_owned()))
+    })
 }
 
 fn decode(record: &Record) -> broker::Result<Transcript> {
@@ -152,10 +143,7 @@ fn with(transcript: Transcript, turn: TranscriptTurn) -> Transcript {
         };
         size -= size_of_turn(&oldest);
     }
-    Transcript {
-        version: FORMAT,
-        turns: turns.into(),
-    }
+    Transcript { version: FORMAT, turns: turns.into() }
 }
 
 /// A turn that fits alone: without the oldest of its earlier messages, and with
@@ -219,9 +207,7 @@ mod tests {
         assert_eq!(stored.turns.len(), 1);
         assert!(stored.encoded_len() <= MAX_BYTES);
         let mut with_history = turn(1, 1_000, 1_000);
-        with_history
-            .messages
-            .splice(..0, turn(1, 500_000, 500_000).messages);
+        with_history.messages.splice(..0, turn(1, 500_000, 500_000).messages);
         let stored = with(Transcript::default(), with_history);
         assert_eq!(stored.turns[0].messages.len(), 3);
     }

@@ -40,9 +40,7 @@ impl Agent {
             Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => {
                 Ok(Self::new(url.to_owned(), endpoint(uri).connect_lazy()))
             }
-            Ok(_) | Err(_) => Err(Error::BadUrl {
-                url: url.to_owned(),
-            }),
+            Ok(_) | Err(_) => Err(Error::BadUrl { url: url.to_owned() }),
         }
     }
 
@@ -56,26 +54,17 @@ impl Agent {
         C::Error: std::error::Error + Send + Sync + 'static,
     {
         let uri = Uri::from_static("http://agent.internal");
-        Self::new(
-            name.to_owned(),
-            endpoint(uri).connect_with_connector_lazy(connector),
-        )
+        Self::new(name.to_owned(), endpoint(uri).connect_with_connector_lazy(connector))
     }
 
     fn new(name: String, channel: Channel) -> Self {
         let client = KnowledgeAgentClient::new(channel);
-        Self {
-            name,
-            client,
-            shunned_until: Arc::default(),
-        }
+        Self { name, client, shunned_until: Arc::default() }
     }
 
     fn shun(&self) {
-        *self
-            .shunned_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + SHUNNED);
+        *self.shunned_until.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + SHUNNED);
     }
 
     fn is_shunned(&self) -> bool {
@@ -150,11 +139,7 @@ impl Agents {
             async move { client.cancel(request).map_err(drop).await.is_ok() }
         });
         if timeout(CANCEL, join_all(calls)).await.is_err() {
-            tracing::warn!(
-                ?session,
-                turn.id = turn,
-                "an agent did not confirm a cancel"
-            );
+            tracing::warn!(?session, turn.id = turn, "an agent did not confirm a cancel");
         }
     }
 
@@ -304,12 +289,7 @@ fn failed(status: &Status) -> Event {
         _ => "the agent does not answer".to_owned(),
     };
     tracing::warn!(failed.code = code, %status, "a turn fails because of its agent");
-    event::Kind::Failed(Failed {
-        code: code.to_owned(),
-        message,
-        retryable,
-    })
-    .into()
+    event::Kind::Failed(Failed { code: code.to_owned(), message, retryable }).into()
 }
 
 #[cfg(test)]
@@ -317,10 +297,7 @@ mod tests {
     use super::*;
 
     fn agents(names: &[&str]) -> Agents {
-        let all = names
-            .iter()
-            .map(|it| Agent::url(&format!("http://{it}")).unwrap())
-            .collect();
+        let all = names.iter().map(|it| Agent::url(&format!("http://{it}")).unwrap()).collect();
         Agents::new(all, Duration::ZERO)
     }
 
@@ -352,10 +329,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_no_url_is_refused() {
         for bad in ["", "127.0.0.1:50051", "http://", "a b"] {
-            assert!(
-                matches!(Agent::url(bad), Err(Error::BadUrl { .. })),
-                "{bad}"
-            );
+            assert!(matches!(Agent::url(bad), Err(Error::BadUrl { .. })), "{bad}");
         }
     }
 }

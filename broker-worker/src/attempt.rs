@@ -58,12 +58,7 @@ enum Settlement {
 pub(crate) async fn work(shop: Arc<Shop>, delivery: Delivery, slot: OwnedSemaphorePermit) {
     let (session, turn, number) = (delivery.session.clone(), delivery.turn, delivery.attempt);
     let seat = Seat::new(shop.broker.clone(), session, turn.to_string(), number);
-    let attempt = Attempt {
-        shop: &shop,
-        delivery: &delivery,
-        seat,
-        slot: Some(slot),
-    };
+    let attempt = Attempt { shop: &shop, delivery: &delivery, seat, slot: Some(slot) };
     let settled = tokio::select! {
         settled = attempt.run() => settled,
         never = keep(&*delivery.lease) => match never {},
@@ -135,12 +130,7 @@ impl Attempt<'_> {
         let Ok(_parked) = self.shop.parking.try_acquire() else {
             return Ok(Some(Settlement::Later(NO_ROOM)));
         };
-        let Delivery {
-            session,
-            sequence,
-            lease,
-            ..
-        } = self.delivery;
+        let Delivery { session, sequence, lease, .. } = self.delivery;
         let ready = tokio::select! {
             biased;
             () = self.shop.life.draining() => false,
@@ -164,10 +154,7 @@ impl Attempt<'_> {
             return Ok(None);
         }
         let resume_after = self.seat.state().map_or(0, |it| it.last_index);
-        let events = self
-            .shop
-            .agents
-            .ask(self.seat.session(), self.request(resume_after));
+        let events = self.shop.agents.ask(self.seat.session(), self.request(resume_after));
         let leaves = Box::pin(self.shop.leaves());
         match relay(&mut self.seat, &self.shop.agents, events, leaves).await? {
             Ended::Stored => Ok(Some(Settlement::Done)),
@@ -179,10 +166,7 @@ impl Attempt<'_> {
     async fn cancel(&mut self, begun: bool) -> Result<Option<Settlement>> {
         let cancelled = Event::from(event::Kind::Cancelled(Cancelled {}));
         let events = if begun {
-            self.shop
-                .agents
-                .cancel(self.seat.session(), self.seat.me().turn)
-                .await;
+            self.shop.agents.cancel(self.seat.session(), self.seat.me().turn).await;
             vec![cancelled]
         } else {
             vec![self.started(), cancelled]
@@ -200,10 +184,7 @@ impl Attempt<'_> {
     }
 
     async fn end_lost(&mut self) -> Result<Option<Settlement>> {
-        let Some(SessionState {
-            turn_id, attempt, ..
-        }) = self.seat.state().cloned()
-        else {
+        let Some(SessionState { turn_id, attempt, .. }) = self.seat.state().cloned() else {
             return Ok(None);
         };
         tracing::warn!(session = ?self.delivery.session, turn.id = turn_id, "a running turn lost its job");
@@ -223,36 +204,21 @@ impl Attempt<'_> {
         };
         let key = Key::session(&self.delivery.session).child(&self.delivery.turn.to_string());
         let value = prost::Message::encode_to_vec(&letter).into();
-        self.shop
-            .broker
-            .records
-            .put(Bucket::DeadLetters, &key, value, Expected::Any)
-            .await?;
+        self.shop.broker.records.put(Bucket::DeadLetters, &key, value, Expected::Any).await?;
         Ok(())
     }
 
     fn started(&self) -> Event {
-        let Job {
-            messages, resume, ..
-        } = &self.delivery.job;
+        let Job { messages, resume, .. } = &self.delivery.job;
         event::Kind::Started(Started {
-            input: messages
-                .last()
-                .map(|it| it.content.clone())
-                .unwrap_or_default(),
-            resumes: resume
-                .as_ref()
-                .map(|it| it.turn_id.clone())
-                .unwrap_or_default(),
+            input: messages.last().map(|it| it.content.clone()).unwrap_or_default(),
+            resumes: resume.as_ref().map(|it| it.turn_id.clone()).unwrap_or_default(),
         })
         .into()
     }
 
     fn request(&self, resume_after: u32) -> AskRequest {
-        debug_assert_eq!(
-            self.delivery.job.version, FORMAT,
-            "the queue checks versions"
-        );
+        debug_assert_eq!(self.delivery.job.version, FORMAT, "the queue checks versions");
         let job = self.delivery.job.clone();
         AskRequest {
             user_id: job.user_id,
@@ -269,10 +235,5 @@ impl Attempt<'_> {
 }
 
 fn failed(code: &str, message: String) -> Event {
-    event::Kind::Failed(Failed {
-        code: code.to_owned(),
-        message,
-        retryable: true,
-    })
-    .into()
+    event::Kind::Failed(Failed { code: code.to_owned(), message, retryable: true }).into()
 }

@@ -112,30 +112,18 @@ mod tests {
     }
 
     fn cancelled(state: SessionState, turn: &str) -> SessionState {
-        SessionState {
-            cancels: vec![turn.into()],
-            ..state
-        }
+        SessionState { cancels: vec![turn.into()], ..state }
     }
 
     fn fruitless(state: SessionState, attempts: u32) -> SessionState {
-        SessionState {
-            fruitless: attempts,
-            ..state
-        }
+        SessionState { fruitless: attempts, ..state }
     }
 
     #[test]
     fn a_job_that_is_not_first_waits_and_one_that_is_gone_is_left_alone() {
-        let me = Me {
-            turn: "a",
-            attempt: 1,
-        };
-        for last in [
-            None,
-            Some(state(Status::Running, "a", 1)),
-            Some(state(Status::Idle, "a", 1)),
-        ] {
+        let me = Me { turn: "a", attempt: 1 };
+        for last in [None, Some(state(Status::Running, "a", 1)), Some(state(Status::Idle, "a", 1))]
+        {
             assert_eq!(step(me, last.as_ref(), Front::Behind, ATTEMPTS), Step::Park);
             assert_eq!(step(me, last.as_ref(), Front::Gone, ATTEMPTS), Step::Leave);
         }
@@ -145,11 +133,7 @@ mod tests {
     fn the_first_job_acts_by_the_last_entry() {
         let check = |last: Option<SessionState>, attempt: u32, expected: &Step| {
             let me = Me { turn: "a", attempt };
-            assert_eq!(
-                &step(me, last.as_ref(), Front::Mine, ATTEMPTS),
-                expected,
-                "{last:?}"
-            );
+            assert_eq!(&step(me, last.as_ref(), Front::Mine, ATTEMPTS), expected, "{last:?}");
         };
         let (idle, waits, runs) = (Status::Idle, Status::Interrupted, Status::Running);
         check(None, 1, &Step::Begin);
@@ -161,56 +145,29 @@ mod tests {
         check(Some(state(runs, "a", 2)), 2, &Step::Leave);
         check(Some(state(runs, "a", 3)), 2, &Step::Leave);
         check(Some(state(runs, "z", 1)), 1, &Step::EndLost);
-        check(
-            Some(cancelled(state(idle, "z", 1), "a")),
-            1,
-            &Step::Cancel { begun: false },
-        );
-        check(
-            Some(cancelled(state(runs, "a", 1), "a")),
-            2,
-            &Step::Cancel { begun: true },
-        );
-        check(
-            Some(cancelled(state(runs, "a", 1), "b")),
-            2,
-            &Step::TakeOver,
-        );
+        check(Some(cancelled(state(idle, "z", 1), "a")), 1, &Step::Cancel { begun: false });
+        check(Some(cancelled(state(runs, "a", 1), "a")), 2, &Step::Cancel { begun: true });
+        check(Some(cancelled(state(runs, "a", 1), "b")), 2, &Step::TakeOver);
         check(Some(fruitless(state(runs, "a", 2), 2)), 3, &Step::TakeOver);
         check(Some(fruitless(state(runs, "a", 3), 3)), 4, &Step::Seal);
     }
 
     #[test]
     fn a_later_attempt_an_end_or_another_index_fences() {
-        let me = Me {
-            turn: "a",
-            attempt: 2,
-        };
+        let me = Me { turn: "a", attempt: 2 };
         let check = |last: Option<SessionState>, expected: Standing| {
             assert_eq!(standing(me, 4, last.as_ref()), expected, "{last:?}");
         };
         check(Some(state(Status::Running, "a", 2)), Standing::Mine);
-        check(
-            Some(cancelled(state(Status::Running, "a", 2), "b")),
-            Standing::Mine,
-        );
-        check(
-            Some(cancelled(state(Status::Running, "a", 2), "a")),
-            Standing::Cancelled,
-        );
+        check(Some(cancelled(state(Status::Running, "a", 2), "b")), Standing::Mine);
+        check(Some(cancelled(state(Status::Running, "a", 2), "a")), Standing::Cancelled);
         check(Some(state(Status::Running, "a", 3)), Standing::Fenced);
         check(Some(state(Status::Running, "b", 2)), Standing::Fenced);
         check(Some(state(Status::Idle, "a", 2)), Standing::Fenced);
         check(None, Standing::Fenced);
         for last_index in [3, 5] {
             let running = state(Status::Running, "a", 2);
-            check(
-                Some(SessionState {
-                    last_index,
-                    ..running
-                }),
-                Standing::Fenced,
-            );
+            check(Some(SessionState { last_index, ..running }), Standing::Fenced);
         }
     }
 }

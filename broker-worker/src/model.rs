@@ -119,10 +119,7 @@ struct Search {
 
 /// Searches every world; the number of worlds, or the shortest way to a fault.
 fn search(fate: Fate, mutation: Option<Mutation>) -> Result<usize, String> {
-    let mut search = Search {
-        mutation,
-        states: HashMap::new(),
-    };
+    let mut search = Search { mutation, states: HashMap::new() };
     let start = World {
         jobs: Vec::new(),
         log: Vec::new(),
@@ -134,9 +131,7 @@ fn search(fate: Fate, mutation: Option<Mutation>) -> Result<usize, String> {
     let mut seen = HashSet::from([start.clone()]);
     let mut open = VecDeque::from([start]);
     while let Some(world) = open.pop_front() {
-        let next = search
-            .next(&world)
-            .map_err(|why| format!("{why}: {world:?}"))?;
+        let next = search.next(&world).map_err(|why| format!("{why}: {world:?}"))?;
         for world in next {
             if !seen.contains(&world) {
                 seen.insert(world.clone());
@@ -147,30 +142,12 @@ fn search(fate: Fate, mutation: Option<Mutation>) -> Result<usize, String> {
     Ok(seen.len())
 }
 
-const MISFORTUNES: Fate = Fate {
-    crashes: 1,
-    expiries: 1,
-    lost_answers: 1,
-    cancels: 1,
-    erasures: 0,
-    twins: 0,
-};
-const TWINS: Fate = Fate {
-    crashes: 1,
-    expiries: 2,
-    lost_answers: 1,
-    cancels: 0,
-    erasures: 0,
-    twins: 1,
-};
-const ERASURE: Fate = Fate {
-    crashes: 1,
-    expiries: 1,
-    lost_answers: 0,
-    cancels: 0,
-    erasures: 1,
-    twins: 0,
-};
+const MISFORTUNES: Fate =
+    Fate { crashes: 1, expiries: 1, lost_answers: 1, cancels: 1, erasures: 0, twins: 0 };
+const TWINS: Fate =
+    Fate { crashes: 1, expiries: 2, lost_answers: 1, cancels: 0, erasures: 0, twins: 1 };
+const ERASURE: Fate =
+    Fate { crashes: 1, expiries: 1, lost_answers: 0, cancels: 0, erasures: 1, twins: 0 };
 
 #[test]
 fn no_misfortune_breaks_a_promise() {
@@ -202,9 +179,6 @@ fn every_mutation_of_the_protocol_is_caught() {
         (ERASURE, Mutation::TombstoneFirst),
         (TWINS, Mutation::IndexIgnored),
     ] {
-        assert!(
-            search(fate, Some(mutation)).is_err(),
-            "{mutation:?} was not noticed"
-        );
+        assert!(search(fate, Some(mutation)).is_err(), "{mutation:?} was not noticed");
     }
 }

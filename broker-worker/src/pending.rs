@@ -83,35 +83,22 @@ mod tests {
     use super::*;
 
     fn text(index: u32, text: &str) -> Event {
-        Event {
-            index,
-            kind: Some(event::Kind::Text(text.into())),
-        }
+        Event { index, kind: Some(event::Kind::Text(text.into())) }
     }
 
     fn reasoning(index: u32, text: &str) -> Event {
-        Event {
-            index,
-            kind: Some(event::Kind::Reasoning(text.into())),
-        }
+        Event { index, kind: Some(event::Kind::Reasoning(text.into())) }
     }
 
     #[test]
     fn adjacent_text_becomes_one_event_with_the_last_index() {
         let mut pending = Pending::default();
-        for event in [
-            text(1, "Hel"),
-            text(2, "lo"),
-            reasoning(3, "h"),
-            reasoning(4, "m"),
-            text(5, "!"),
-        ] {
+        for event in
+            [text(1, "Hel"), text(2, "lo"), reasoning(3, "h"), reasoning(4, "m"), text(5, "!")]
+        {
             pending.push(event);
         }
-        assert_eq!(
-            pending.take(),
-            [text(2, "Hello"), reasoning(4, "hm"), text(5, "!")]
-        );
+        assert_eq!(pending.take(), [text(2, "Hello"), reasoning(4, "hm"), text(5, "!")]);
         assert!(pending.is_empty());
     }
 

@@ -12,9 +12,6 @@ use crate::agents::Agents;
 use crate::attempt::{Shop, work};
 use crate::{Config, Error};
 
-/// Jobs asked for at the same time: one after the other, a burst of new turns
-/// would wait for a round trip each.
-const PULLERS: usize = 8;
 /// The pause after the queue could not be asked.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -36,7 +33,7 @@ pub async fn run(config: Config, broker: Broker, life: Lifecycle) -> Result<(), 
         leaving: config.leaving,
         life,
     });
-    let pullers = PULLERS.min(config.slots);
+    let pullers = shop.broker.queue.waiters().min(config.slots);
     try_join_all((0..pullers).map(|_| pull(&shop))).await?;
     Ok(())
 }

@@ -154,15 +154,9 @@ impl Relay<'_> {
 
     /// Follows the log from where this attempt wrote last.
     fn watch(&self) -> BoxStream<'static, Result<Followed>> {
-        let (log, session) = (
-            Arc::clone(&self.seat.broker().log),
-            self.seat.session().clone(),
-        );
+        let (log, session) = (Arc::clone(&self.seat.broker().log), self.seat.session().clone());
         let sequence = self.seat.sequence();
-        let from = From::After(Position {
-            epoch: log.epoch(),
-            sequence,
-        });
+        let from = From::After(Position { epoch: log.epoch(), sequence });
         stream::once(Follow::open(log, session, from))
             .map_ok(|follow| {
                 stream::try_unfold(follow, |mut follow| async move {
@@ -177,8 +171,7 @@ impl Relay<'_> {
     /// Takes no more, and says so after what was taken.
     fn leave(&mut self) {
         if !std::mem::replace(&mut self.over, true) {
-            self.pending
-                .push(event::Kind::HandedOver(HandedOver {}).into());
+            self.pending.push(event::Kind::HandedOver(HandedOver {}).into());
         }
     }
 
@@ -196,14 +189,7 @@ impl Relay<'_> {
         self.over = true;
         let message = format!("the agent said {size} bytes in one event");
         let code = "event_too_large".to_owned();
-        self.pending.push(
-            event::Kind::Failed(Failed {
-                code,
-                message,
-                retryable: false,
-            })
-            .into(),
-        );
+        self.pending.push(event::Kind::Failed(Failed { code, message, retryable: false }).into());
     }
 
     async fn written(&mut self, entry: Entry, outcome: Outcome) -> Result<Option<Ended>> {

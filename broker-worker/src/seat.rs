@@ -26,21 +26,11 @@ pub(crate) type Writing = BoxFuture<'static, (Entry, Result<Outcome>)>;
 
 impl Seat {
     pub(crate) fn new(broker: Broker, session: Session, turn: String, attempt: u32) -> Self {
-        Self {
-            broker,
-            session,
-            turn,
-            attempt,
-            sequence: Sequence::START,
-            state: None,
-        }
+        Self { broker, session, turn, attempt, sequence: Sequence::START, state: None }
     }
 
     pub(crate) fn me(&self) -> Me<'_> {
-        Me {
-            turn: &self.turn,
-            attempt: self.attempt,
-        }
+        Me { turn: &self.turn, attempt: self.attempt }
     }
 
     pub(crate) fn session(&self) -> &Session {

@@ -1,9 +1,5 @@
 //! `weir ask`: one question. The answer is all that goes to standard output.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line client"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line client")]
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
@@ -19,9 +15,7 @@ pub(crate) async fn run(flags: Ask) -> Ended {
     let question = question(flags.question)?;
     let client = Client::new(&flags.peer)?;
     let session = flags.session.unwrap_or_else(|| Uuid::now_v7().to_string());
-    let turn = client
-        .ask(&session, &question, flags.model.as_deref())
-        .await?;
+    let turn = client.ask(&session, &question, flags.model.as_deref()).await?;
     if flags.json {
         return follow(&client, &session, turn, &mut Lines).await;
     }
@@ -36,9 +30,7 @@ fn question(given: Option<String>) -> anyhow::Result<String> {
                 eprintln!("weir: reading the question from the terminal; end it with Ctrl-D");
             }
             let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .context("standard input")?;
+            std::io::stdin().read_to_string(&mut text).context("standard input")?;
             text
         }
     };
@@ -93,11 +85,7 @@ impl Show for Lines {
     fn show(&mut self, frame: &Frame) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         let data = frame.data.strip_prefix('{').unwrap_or(&frame.data);
-        writeln!(
-            out,
-            "{{\"event\":\"{}\",\"id\":\"{}\",{data}",
-            frame.kind, frame.id
-        )
+        writeln!(out, "{{\"event\":\"{}\",\"id\":\"{}\",{data}", frame.kind, frame.id)
     }
 }
 
@@ -127,10 +115,7 @@ impl Show for Prose {
             "gap" => eprintln!("[part of the answer is no longer kept]"),
             "failed" => {
                 self.finish();
-                eprintln!(
-                    "weir: {}",
-                    value["failed"]["message"].as_str().unwrap_or("failed")
-                );
+                eprintln!("weir: {}", value["failed"]["message"].as_str().unwrap_or("failed"));
             }
             "cancelled" => {
                 self.finish();

@@ -1,10 +1,6 @@
 //! What a person reads when a process starts or fails: one thing a line, its
 //! name first.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the program's face"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's face")]
 
 use broker::Profile;
 
@@ -15,10 +11,7 @@ pub(crate) fn say(name: &str, what: impl std::fmt::Display) {
 
 /// Says which broker is used and what its acknowledgements mean.
 pub(crate) fn broker(profile: &Profile) {
-    say(
-        "broker",
-        format_args!("{} at {}", profile.kind, profile.place),
-    );
+    say("broker", format_args!("{} at {}", profile.kind, profile.place));
     say("durable", &profile.durability);
 }
 

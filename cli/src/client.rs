@@ -39,11 +39,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     fn of(sse: Sse) -> Option<Self> {
-        Some(Self {
-            kind: sse.event?,
-            id: sse.id.unwrap_or_default(),
-            data: sse.data?,
-        })
+        Some(Self { kind: sse.event?, id: sse.id.unwrap_or_default(), data: sse.data? })
     }
 
     /// The JSON, read.
@@ -53,10 +49,7 @@ impl Frame {
 
     /// Whether the turn ends with it.
     pub(crate) fn is_end(&self) -> bool {
-        matches!(
-            self.kind.as_str(),
-            "completed" | "interrupted" | "failed" | "cancelled"
-        )
+        matches!(self.kind.as_str(), "completed" | "interrupted" | "failed" | "cancelled")
     }
 }
 
@@ -64,18 +57,9 @@ type Frames = BoxStream<'static, Result<Frame, anyhow::Error>>;
 
 impl Client {
     pub(crate) fn new(peer: &Peer) -> anyhow::Result<Self> {
-        let base = peer
-            .server
-            .parse()
-            .with_context(|| format!("--server {}", peer.server))?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .build()?;
-        Ok(Self {
-            http,
-            base,
-            user: peer.user.clone(),
-        })
+        let base = peer.server.parse().with_context(|| format!("--server {}", peer.server))?;
+        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build()?;
+        Ok(Self { http, base, user: peer.user.clone() })
     }
 
     /// Asks. The idempotency key lets the question be sent again when the
@@ -147,10 +131,7 @@ impl Client {
         let mut url = self.base.clone();
         match url.path_segments_mut() {
             Ok(mut segments) => {
-                segments
-                    .pop_if_empty()
-                    .extend(["v1", "sessions"])
-                    .extend(path);
+                segments.pop_if_empty().extend(["v1", "sessions"]).extend(path);
             }
             Err(()) => bail!("--server {} cannot be the base of a path", self.base),
         }
@@ -161,9 +142,7 @@ impl Client {
     async fn patiently(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let again = request
-                .try_clone()
-                .context("the request cannot be repeated")?;
+            let again = request.try_clone().context("the request cannot be repeated")?;
             match again.send().await {
                 Ok(response) if !is_passing(response.status()) => return accept(response).await,
                 Ok(response) if Instant::now() >= deadline => return accept(response).await,
@@ -188,10 +167,8 @@ async fn accept(response: Response) -> anyhow::Result<Response> {
         return Ok(response);
     }
     let problem: Value = response.json().await.unwrap_or_default();
-    let detail = problem["detail"]
-        .as_str()
-        .or(problem["title"].as_str())
-        .unwrap_or("no reason given");
+    let detail =
+        problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no reason given");
     bail!("{status}: {detail}")
 }
 
@@ -232,11 +209,7 @@ impl Turn {
     async fn frame(&mut self) -> anyhow::Result<Option<Frame>> {
         let frames = match &mut self.frames {
             Some(frames) => frames,
-            none => none.insert(
-                self.client
-                    .events(&self.session, None, Some(&self.last))
-                    .await?,
-            ),
+            none => none.insert(self.client.events(&self.session, None, Some(&self.last)).await?),
         };
         Ok(frames.next().await.and_then(Result::ok))
     }

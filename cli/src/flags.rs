@@ -8,12 +8,7 @@ use secrecy::SecretString;
 
 /// A durable streaming backend for LLM agents.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    about,
-    args_conflicts_with_subcommands = true,
-    max_term_width = 100
-)]
+#[command(version, about, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub(crate) struct Weir {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -91,24 +86,14 @@ pub(crate) struct Agent {
 #[derive(Debug, Args)]
 pub(crate) struct Edge {
     /// Where browsers and other HTTP clients connect; port 0 takes a free one
-    #[arg(
-        long,
-        env = "WEIR_HTTP",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
-    )]
+    #[arg(long, env = "WEIR_HTTP", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) http: SocketAddr,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Grpc {
     /// Where the agent serves gRPC; port 0 takes a free one
-    #[arg(
-        long,
-        env = "WEIR_GRPC",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:50051"
-    )]
+    #[arg(long, env = "WEIR_GRPC", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     pub(crate) grpc: SocketAddr,
 }
 
@@ -133,12 +118,7 @@ pub(crate) struct Store {
 #[derive(Debug, Args)]
 pub(crate) struct Nats {
     /// NATS servers, separated by commas
-    #[arg(
-        long,
-        env = "NATS_URL",
-        value_name = "URL",
-        default_value = "nats://127.0.0.1:4222"
-    )]
+    #[arg(long, env = "NATS_URL", value_name = "URL", default_value = "nats://127.0.0.1:4222")]
     pub(crate) nats: String,
     /// Copies of everything that NATS keeps
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -154,20 +134,10 @@ pub(crate) struct Mind {
     pub(crate) model: Option<String>,
     /// A folder of Markdown and text to answer from; repeat it for several
     /// [default: Weir's own documentation]
-    #[arg(
-        long,
-        env = "WEIR_KNOWLEDGE",
-        value_name = "DIR",
-        value_delimiter = ':'
-    )]
+    #[arg(long, env = "WEIR_KNOWLEDGE", value_name = "DIR", value_delimiter = ':')]
     pub(crate) knowledge: Vec<PathBuf>,
     /// The key of the OpenAI-compatible server; only from the environment
-    #[arg(
-        long = "openai-api-key",
-        env = "OPENAI_API_KEY",
-        hide = true,
-        hide_env_values = true
-    )]
+    #[arg(long = "openai-api-key", env = "OPENAI_API_KEY", hide = true, hide_env_values = true)]
     pub(crate) openai_key: Option<SecretString>,
     /// The OpenAI-compatible server, with its version path
     #[arg(long = "openai-base-url", env = "OPENAI_BASE_URL", value_name = "URL")]
@@ -192,12 +162,7 @@ impl Slots {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Peer {
     /// A gateway
-    #[arg(
-        long,
-        env = "WEIR_SERVER",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, env = "WEIR_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) server: String,
     /// Who asks
     #[arg(long, env = "WEIR_USER", value_name = "ID", default_value = "local")]

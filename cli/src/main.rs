@@ -23,9 +23,7 @@ type Ended = anyhow::Result<ExitCode>;
 
 fn main() -> ExitCode {
     let weir = Weir::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(weir)),
         Err(error) => Err(error.into()),

@@ -34,20 +34,15 @@ pub(crate) async fn gateway(flags: Gateway) -> Ended {
 
 pub(crate) async fn worker(flags: Worker) -> Ended {
     let life = start();
-    let agents: Result<Vec<_>, _> = flags
-        .agents
-        .iter()
-        .map(|url| broker_worker::Agent::url(url))
-        .collect();
+    let agents: Result<Vec<_>, _> =
+        flags.agents.iter().map(|url| broker_worker::Agent::url(url)).collect();
     let agents = agents?;
     let broker = store::shared(&flags.store, "worker").await?;
     banner::say("agents", flags.agents.join(" "));
     banner::say("slots", flags.slots.slots);
     banner::broker(&broker.profile);
-    let config = broker_worker::Config {
-        slots: flags.slots.count(),
-        ..broker_worker::Config::new(agents)
-    };
+    let config =
+        broker_worker::Config { slots: flags.slots.count(), ..broker_worker::Config::new(agents) };
     serve_worker(&life, broker, config);
     banner::ready();
     end(&life).await
@@ -112,10 +107,7 @@ pub(crate) async fn mind(
     let config = agent::Config {
         model: flags.model,
         knowledge: flags.knowledge,
-        openai: agent::OpenAi {
-            key: flags.openai_key,
-            base_url: flags.openai_url,
-        },
+        openai: agent::OpenAi { key: flags.openai_key, base_url: flags.openai_url },
         ..agent::Config::default()
     };
     Ok(agent::Agent::new(config, records, life.clone()).await?)
@@ -123,9 +115,7 @@ pub(crate) async fn mind(
 
 pub(crate) fn serve_agent(life: &Lifecycle, agent: &agent::Agent, listener: TcpListener) {
     let agent = agent.clone();
-    life.serve("agent", async move {
-        agent.serve(agent::incoming(listener)).await
-    });
+    life.serve("agent", async move { agent.serve(agent::incoming(listener)).await });
 }
 
 pub(crate) fn serve_worker(life: &Lifecycle, broker: Broker, config: broker_worker::Config) {
@@ -134,18 +124,12 @@ pub(crate) fn serve_worker(life: &Lifecycle, broker: Broker, config: broker_work
 
 pub(crate) fn serve_gateway(life: &Lifecycle, broker: Broker, listener: TcpListener) {
     let config = gateway::Config::default();
-    life.serve(
-        "gateway",
-        gateway::serve(config, broker, listener, life.clone()),
-    );
+    life.serve("gateway", gateway::serve(config, broker, listener, life.clone()));
 }
 
 /// A way to the agent that never leaves the process: connections made on one
 /// side come out of the other.
-pub(crate) fn pipe() -> (
-    broker_worker::Agent,
-    ReceiverStream<std::io::Result<DuplexStream>>,
-) {
+pub(crate) fn pipe() -> (broker_worker::Agent, ReceiverStream<std::io::Result<DuplexStream>>) {
     let (sender, receiver) = mpsc::channel(4);
     let connector = tower::service_fn(move |_| {
         let sender = sender.clone();
@@ -157,8 +141,5 @@ pub(crate) fn pipe() -> (
             }
         }
     });
-    (
-        broker_worker::Agent::connector("this process", connector),
-        ReceiverStream::new(receiver),
-    )
+    (broker_worker::Agent::connector("this process", connector), ReceiverStream::new(receiver))
 }

@@ -33,9 +33,7 @@ async fn connect(url: &str, replicas: u8, role: &str) -> anyhow::Result<Broker> 
         limits: Limits::default(),
         name: format!("weir {role}"),
     };
-    broker::nats::open(config)
-        .await
-        .with_context(|| format!("NATS at {url}"))
+    broker::nats::open(config).await.with_context(|| format!("NATS at {url}"))
 }
 
 fn default_folder() -> anyhow::Result<PathBuf> {

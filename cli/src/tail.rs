@@ -17,9 +17,8 @@ pub(crate) async fn run(flags: Tail) -> Ended {
     let client = Client::new(&flags.peer)?;
     let mut last: Option<String> = None;
     loop {
-        let mut frames = client
-            .events(&flags.session, flags.after.as_deref(), last.as_deref())
-            .await?;
+        let mut frames =
+            client.events(&flags.session, flags.after.as_deref(), last.as_deref()).await?;
         loop {
             let frame = tokio::select! {
                 biased;

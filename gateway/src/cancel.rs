@@ -73,9 +73,7 @@ pub(crate) fn entry(last: Option<&Stored>, pending: &[TurnId], turn: TurnId) -> 
     if let Some(state) = &mut state {
         let running = turn_of(state).filter(|_| state.status() == Status::Running);
         let unfinished = |it: &TurnId| pending.contains(it) || running == Some(*it);
-        state
-            .cancels
-            .retain(|it| it.parse().is_ok_and(|it| unfinished(&it)));
+        state.cancels.retain(|it| it.parse().is_ok_and(|it| unfinished(&it)));
     }
     let last = last.map(|it| it.sequence.0).zip(state.as_ref());
     let event = event::Kind::CancelRequested(CancelRequested {}).into();
@@ -106,10 +104,9 @@ pub(crate) async fn request(
             }
             (Decision::Unknown, Some(turn)) => match turn::find(log, session, turn).await? {
                 Some(turn::Found { ending: None, .. }) => {}
-                Some(turn::Found {
-                    ending: Some(ending),
-                    ..
-                }) => return Ok(Decision::Ended(turn, ending)),
+                Some(turn::Found { ending: Some(ending), .. }) => {
+                    return Ok(Decision::Ended(turn, ending));
+                }
                 None => return Ok(Decision::Unknown),
             },
             (
@@ -120,10 +117,7 @@ pub(crate) async fn request(
             }
         }
     }
-    Err(Refusal::new(
-        Code::Unavailable,
-        "the session's log goes on too fast; try again",
-    ))
+    Err(Refusal::new(Code::Unavailable, "the session's log goes on too fast; try again"))
 }
 
 /// A request to stop.
@@ -147,10 +141,7 @@ pub(crate) async fn cancel(
     InSession(id): InSession,
     extract::Json(body): extract::Json<Body>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let user = body
-        .user_id
-        .parse()
-        .map_err(|why| Refusal::field("userId", why))?;
+    let user = body.user_id.parse().map_err(|why| Refusal::field("userId", why))?;
     let session = Session { user, id };
     let asked = match body.turn_id.as_deref().map(str::parse).transpose() {
         Ok(asked) => asked,
@@ -163,18 +154,13 @@ pub(crate) async fn cancel(
 fn answer(decision: Decision, asked: Option<TurnId>) -> Result<(StatusCode, Json<Asked>), Refusal> {
     match decision {
         Decision::Append(turn) | Decision::AlreadyAsked(turn) => {
-            let asked = Asked {
-                turn_id: turn.to_string(),
-                status: "cancelling",
-            };
+            let asked = Asked { turn_id: turn.to_string(), status: "cancelling" };
             Ok((StatusCode::ACCEPTED, Json(asked)))
         }
         Decision::Ended(turn, ending) => {
             let status = ending_name(ending);
             let detail = format!("the turn has ended as {status}");
-            Err(Refusal::new(Code::TurnEnded, detail)
-                .about(turn)
-                .ended(status))
+            Err(Refusal::new(Code::TurnEnded, detail).about(turn).ended(status))
         }
         Decision::Unknown => {
             let refusal = Refusal::new(Code::UnknownTurn, "the session has no such turn");
@@ -195,12 +181,7 @@ pub(crate) struct OnDisconnect {
 
 impl OnDisconnect {
     pub(crate) fn new(edge: &Arc<Edge>, session: &Session, turn: TurnId) -> Self {
-        Self {
-            edge: Arc::clone(edge),
-            session: session.clone(),
-            turn,
-            armed: true,
-        }
+        Self { edge: Arc::clone(edge), session: session.clone(), turn, armed: true }
     }
 
     /// The reader got all there is, or it is we who leave.
@@ -230,9 +211,7 @@ mod tests {
     use broker::Sequence;
 
     fn turn(n: u8) -> TurnId {
-        format!("00000000-0000-7000-8000-0000000000{n:02}")
-            .parse()
-            .unwrap()
+        format!("00000000-0000-7000-8000-0000000000{n:02}").parse().unwrap()
     }
 
     fn state(status: Status, n: u8, ending: Ending, cancels: &[u8]) -> SessionState {
@@ -261,33 +240,13 @@ mod tests {
             (Some(running(&[])), vec![1, 2], Some(2), Append(turn(2))),
             (Some(running(&[])), vec![], Some(1), Append(turn(1))),
             (Some(running(&[1])), vec![1], None, AlreadyAsked(turn(1))),
-            (
-                Some(running(&[2])),
-                vec![1, 2],
-                Some(2),
-                AlreadyAsked(turn(2)),
-            ),
+            (Some(running(&[2])), vec![1, 2], Some(2), AlreadyAsked(turn(2))),
             (Some(running(&[])), vec![1], Some(3), Unknown),
-            (
-                Some(done.clone()),
-                vec![],
-                None,
-                Ended(turn(1), Ending::Completed),
-            ),
-            (
-                Some(done.clone()),
-                vec![1],
-                Some(1),
-                Ended(turn(1), Ending::Completed),
-            ),
+            (Some(done.clone()), vec![], None, Ended(turn(1), Ending::Completed)),
+            (Some(done.clone()), vec![1], Some(1), Ended(turn(1), Ending::Completed)),
             (Some(done.clone()), vec![1, 2], None, Append(turn(2))),
             (Some(done), vec![], Some(2), Unknown),
-            (
-                Some(waits),
-                vec![],
-                Some(1),
-                Ended(turn(1), Ending::Interrupted),
-            ),
+            (Some(waits), vec![], Some(1), Ended(turn(1), Ending::Interrupted)),
         ];
         for (state, pending, asked, expected) in cases {
             let pending: Vec<_> = pending.into_iter().map(turn).collect();
@@ -303,10 +262,7 @@ mod tests {
         before.last_index = 9;
         let last = Stored {
             sequence: Sequence(7),
-            entry: Entry {
-                state: Some(before.clone()),
-                ..Entry::default()
-            },
+            entry: Entry { state: Some(before.clone()), ..Entry::default() },
         };
         let entry = entry(Some(&last), &[turn(1), turn(2)], turn(1));
         assert_eq!((entry.follows, entry.attempt), (7, 0));

@@ -73,10 +73,8 @@ pub(crate) async fn stream(
     }
     let user = params.username.parse();
     let user = user.map_err(|why| Refusal::field("username", why))?;
-    let session = Session {
-        user,
-        id: SessionId::from_str(STREAM_SESSION).expect("a plain word is an id"),
-    };
+    let session =
+        Session { user, id: SessionId::from_str(STREAM_SESSION).expect("a plain word is an id") };
     if let Some(last) = headers.get("last-event-id").filter(|it| !it.is_empty()) {
         return again(&edge, session, last.to_str().unwrap_or_default()).await;
     }

@@ -55,9 +55,9 @@ impl Edge {
     ) -> Result<T, Refusal> {
         match tokio::time::timeout(self.config.broker_timeout, call).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(Refusal::from(broker::Error::Unavailable(
-                "no answer in time".to_owned(),
-            ))),
+            Err(_elapsed) => {
+                Err(Refusal::from(broker::Error::Unavailable("no answer in time".to_owned())))
+            }
         }
     }
 }

@@ -29,10 +29,7 @@ pub(crate) async fn events(
     Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let user = params
-        .user
-        .parse()
-        .map_err(|why| Refusal::field("userId", why))?;
+    let user = params.user.parse().map_err(|why| Refusal::field("userId", why))?;
     let session = Session { user, id };
     let has = match (Mark::last_event_id(&headers)?, params.after.as_deref()) {
         (Some(mark), _) => Some(mark),
@@ -48,10 +45,7 @@ pub(crate) async fn events(
     let mut opened = stream::open(&edge, &session, from, has).await?;
     let native = Native::new(&session.id);
     let before = match from {
-        From::Turn => {
-            edge.within(so_far(&edge, &mut opened.follow, &native))
-                .await?
-        }
+        From::Turn => edge.within(so_far(&edge, &mut opened.follow, &native)).await?,
         From::Start | From::Now | From::After(_) | From::At(_) => String::new(),
     };
     Ok(stream::of_session(&edge, opened, &before, native))
@@ -117,23 +111,16 @@ impl Turn {
             self.reasoning.rewind(rewind.to);
             self.others.retain(|it| it.index <= rewind.to);
         } else if !matches!(kind, event::Kind::Resumed(_)) {
-            self.others.push(Event {
-                index,
-                kind: Some(kind),
-            });
+            self.others.push(Event { index, kind: Some(kind) });
         }
     }
 
     fn write(mut self, at: broker::Position, native: &Native, out: &mut String) {
-        let merged = |index: u32, kind: event::Kind| Event {
-            index,
-            kind: Some(kind),
-        };
+        let merged = |index: u32, kind: event::Kind| Event { index, kind: Some(kind) };
         if self.reasoning.index() > 0 {
             let index = self.reasoning.index();
             let text = self.reasoning.into_text();
-            self.others
-                .push(merged(index, event::Kind::Reasoning(text)));
+            self.others.push(merged(index, event::Kind::Reasoning(text)));
         }
         if self.text.index() > 0 {
             let index = self.text.index();
@@ -160,14 +147,7 @@ mod tests {
     fn the_text_so_far_is_one_event_under_the_last_position() {
         let mut turn = Turn::default();
         for (attempt, index, kind) in [
-            (
-                1,
-                0,
-                K::Started(proto::Started {
-                    input: "?".into(),
-                    resumes: String::new(),
-                }),
-            ),
+            (1, 0, K::Started(proto::Started { input: "?".into(), resumes: String::new() })),
             (1, 1, K::Text("a".into())),
             (1, 2, K::Text("x".into())),
             (2, 0, K::Resumed(proto::Resumed {})),
@@ -177,10 +157,7 @@ mod tests {
             turn.entry(Entry {
                 turn_id: "t".into(),
                 attempt,
-                events: vec![Event {
-                    index,
-                    kind: Some(kind),
-                }],
+                events: vec![Event { index, kind: Some(kind) }],
                 ..Entry::default()
             });
         }

@@ -67,28 +67,19 @@ impl FromRequestParts<Arc<Edge>> for InSession {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Refusal> {
         match Path::<String>::from_request_parts(parts, edge).await {
-            Ok(Path(text)) => text
-                .parse()
-                .map(Self)
-                .map_err(|why| Refusal::field("sessionId", why)),
+            Ok(Path(text)) => {
+                text.parse().map(Self).map_err(|why| Refusal::field("sessionId", why))
+            }
             Err(_not_text) => Err(Refusal::field("sessionId", "must be UTF-8")),
         }
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|it| it.to_str().ok())
-    else {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()) else {
         return false;
     };
-    let kind = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
@@ -109,20 +100,12 @@ async fn read(request: Request, edge: &Edge) -> Result<Bytes, Refusal> {
         all.ok_or_else(too_large)
     });
     read.await.unwrap_or_else(|_elapsed| {
-        Err(Refusal::new(
-            Code::BodyTimeout,
-            "the body did not arrive in time",
-        ))
+        Err(Refusal::new(Code::BodyTimeout, "the body did not arrive in time"))
     })
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The whole body; `None` once it is past the limit.
@@ -172,10 +155,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
     let text = error.to_string();
     if !error.is_data() {
-        return Refusal::new(
-            Code::InvalidRequest,
-            format!("the body is not JSON: {text}"),
-        );
+        return Refusal::new(Code::InvalidRequest, format!("the body is not JSON: {text}"));
     }
     let why = text.split(" at line ").next().unwrap_or(&text);
     let missing = why.starts_with("missing field") || why.starts_with("duplicate field");
@@ -220,32 +200,17 @@ mod tests {
             (r#"{"userId":"a","userId":"b"}"#, "userId"),
             (r#"{"userId":"a","x":1}"#, "x"),
             (r#"{"userId":"a","messages":[{}]}"#, "messages[0].role"),
-            (
-                r#"{"userId":"a","messages":[{"role":[]}]}"#,
-                "messages[0].role",
-            ),
+            (r#"{"userId":"a","messages":[{"role":[]}]}"#, "messages[0].role"),
         ] {
             let refusal = format!("{:?}", parse::<Body>(body.as_bytes()).unwrap_err());
-            assert!(
-                refusal.contains(&format!("field: {field:?}")),
-                "{body}: {refusal}"
-            );
+            assert!(refusal.contains(&format!("field: {field:?}")), "{body}: {refusal}");
         }
     }
 
     #[test]
     fn what_is_not_json_is_refused_without_harm() {
         let deep = "[".repeat(100_000);
-        for bad in [
-            "",
-            "x",
-            "{",
-            "nul",
-            "{}{}",
-            "\u{feff}{}",
-            "NaN",
-            deep.as_str(),
-        ] {
+        for bad in ["", "x", "{", "nul", "{}{}", "\u{feff}{}", "NaN", deep.as_str()] {
             assert!(parse::<serde_json::Value>(bad.as_bytes()).is_err());
         }
     }

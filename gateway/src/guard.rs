@@ -26,10 +26,7 @@ pub(crate) async fn check(State(edge): State<Arc<Edge>>, request: Request, next:
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -57,10 +54,7 @@ fn judge(edge: &Edge, request: &Request) -> Result<(), Refusal> {
     let effects = EFFECTS.contains(&uri.path())
         || !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if is_foreign(request.headers(), host.as_ref(), effects) {
-        return Err(Refusal::new(
-            Code::CrossSite,
-            "pages of other sites may not use this server",
-        ));
+        return Err(Refusal::new(Code::CrossSite, "pages of other sites may not use this server"));
     }
     Ok(())
 }
@@ -106,9 +100,8 @@ fn is_foreign(headers: &HeaderMap, host: Option<&Authority>, effects: bool) -> b
         return false;
     };
     let origin = origin.split_once("://").map(|it| it.1);
-    let same = origin
-        .zip(host)
-        .is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host.as_str()));
+    let same =
+        origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host.as_str()));
     !same
 }
 
@@ -148,32 +141,14 @@ mod tests {
             (vec![("origin", "http://evil.example")], true, true),
             (vec![("origin", "null")], true, true),
             (vec![("sec-fetch-site", "cross-site")], false, true),
-            (
-                vec![
-                    ("sec-fetch-site", "cross-site"),
-                    ("sec-fetch-mode", "navigate"),
-                ],
-                false,
-                false,
-            ),
-            (
-                vec![
-                    ("sec-fetch-site", "cross-site"),
-                    ("sec-fetch-mode", "navigate"),
-                ],
-                true,
-                true,
-            ),
+            (vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], false, false),
+            (vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], true, true),
         ] {
             let mut headers = HeaderMap::new();
             for (name, value) in &lines {
                 headers.insert(*name, value.parse().unwrap());
             }
-            assert_eq!(
-                is_foreign(&headers, Some(&host), effects),
-                expected,
-                "{lines:?}"
-            );
+            assert_eq!(is_foreign(&headers, Some(&host), effects), expected, "{lines:?}");
         }
     }
 }

@@ -63,15 +63,7 @@ mod tests {
             let mark = Mark::parse("after", text).unwrap();
             assert_eq!(mark, Mark { position, frames });
         }
-        for bad in [
-            "",
-            "1k4b-18.",
-            "1k4b-18.0",
-            "1k4b-18.x",
-            "1k4b-18.+1",
-            "x",
-            "1k4b-18.1.1",
-        ] {
+        for bad in ["", "1k4b-18.", "1k4b-18.0", "1k4b-18.x", "1k4b-18.+1", "x", "1k4b-18.1.1"] {
             assert!(Mark::parse("after", bad).is_err(), "{bad}");
         }
     }

@@ -33,11 +33,8 @@ fn file(name: &str, headers: &HeaderMap) -> Response {
     };
     let tag = tag(&file);
     let known = headers.get(header::IF_NONE_MATCH) == Some(&tag);
-    let mut response = if known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        file.data.into_response()
-    };
+    let mut response =
+        if known { StatusCode::NOT_MODIFIED.into_response() } else { file.data.into_response() };
     for (name, value) in [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::ETAG, tag),

@@ -45,27 +45,21 @@ impl Code {
             Self::CrossSite => ("cross_site", "Cross-site request refused", S::FORBIDDEN),
             Self::NotFound => ("not_found", "No such resource", S::NOT_FOUND),
             Self::UnknownTurn => ("unknown_turn", "No such turn", S::NOT_FOUND),
-            Self::MethodNotAllowed => (
-                "method_not_allowed",
-                "Method not allowed",
-                S::METHOD_NOT_ALLOWED,
-            ),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", "Method not allowed", S::METHOD_NOT_ALLOWED)
+            }
             Self::NotAcceptable => ("not_acceptable", "Not acceptable", S::NOT_ACCEPTABLE),
             Self::BodyTimeout => ("body_timeout", "Body took too long", S::REQUEST_TIMEOUT),
             Self::TurnInProgress => ("turn_in_progress", "A turn is in progress", S::CONFLICT),
             Self::TurnEnded => ("turn_ended", "The turn has ended", S::CONFLICT),
             Self::TooLarge => ("too_large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UriTooLong => ("uri_too_long", "URI too long", S::URI_TOO_LONG),
-            Self::HeadTooLarge => (
-                "head_too_large",
-                "Request head too large",
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            ),
-            Self::UnsupportedMediaType => (
-                "unsupported_media_type",
-                "Unsupported media type",
-                S::UNSUPPORTED_MEDIA_TYPE,
-            ),
+            Self::HeadTooLarge => {
+                ("head_too_large", "Request head too large", S::REQUEST_HEADER_FIELDS_TOO_LARGE)
+            }
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", "Unsupported media type", S::UNSUPPORTED_MEDIA_TYPE)
+            }
             Self::Misdirected => ("misdirected", "Misdirected request", S::MISDIRECTED_REQUEST),
             Self::KeyReused => (
                 "idempotency_key_reused",
@@ -114,11 +108,7 @@ impl Refusal {
         let field = field.into();
         let description = format!("{description}");
         let mut refusal = Self::new(Code::InvalidRequest, format!("{field} {description}"));
-        refusal
-            .0
-            .problem
-            .violations
-            .push(Violation { field, description });
+        refusal.0.problem.violations.push(Violation { field, description });
         refusal
     }
 
@@ -172,21 +162,14 @@ impl From<broker::Error> for Refusal {
         use broker::Error as E;
         let (code, detail) = match &error {
             E::Busy => (Code::TurnInProgress, "the session has an unfinished turn"),
-            E::Full(_) => (
-                Code::QueueFull,
-                "the session has as many waiting turns as it may have",
-            ),
-            E::TooLarge { .. } => (
-                Code::TooLarge,
-                "question, history and metadata together are too large",
-            ),
+            E::Full(_) => (Code::QueueFull, "the session has as many waiting turns as it may have"),
+            E::TooLarge { .. } => {
+                (Code::TooLarge, "question, history and metadata together are too large")
+            }
             E::Unavailable(_) => (Code::Unavailable, "the broker does not answer; try again"),
             E::Conflict | E::Unsuitable(_) | E::Corrupt(_) | _ => {
                 tracing::error!(%error, "the broker failed");
-                (
-                    Code::Internal,
-                    "the broker could not do this; its log says why",
-                )
+                (Code::Internal, "the broker could not do this; its log says why")
             }
         };
         if matches!(error, E::Unavailable(_)) {
@@ -201,15 +184,9 @@ impl IntoResponse for Refusal {
         let status = self.status();
         let mut response = (status, Json(self.0)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        ) {
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
@@ -232,9 +209,7 @@ mod tests {
     #[test]
     fn an_ended_turn_is_told_with_its_ending() {
         let turn: TurnId = "00000000-0000-7000-8000-000000000001".parse().unwrap();
-        let refusal = Refusal::new(Code::TurnEnded, "it ended")
-            .about(turn)
-            .ended("completed");
+        let refusal = Refusal::new(Code::TurnEnded, "it ended").about(turn).ended("completed");
         let json = serde_json::to_string(&refusal.0).unwrap();
         assert!(
             json.ends_with(

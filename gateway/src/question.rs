@@ -95,10 +95,7 @@ struct Canonical<'a> {
 impl Question {
     /// Checks a native body.
     pub(crate) fn native(id: SessionId, body: Body, key: Option<&str>) -> Result<Self, Refusal> {
-        let user = body
-            .user_id
-            .parse()
-            .map_err(|why| Refusal::field("userId", why))?;
+        let user = body.user_id.parse().map_err(|why| Refusal::field("userId", why))?;
         check(&body)?;
         let session = Session { user, id };
         let admission = body.admission;
@@ -130,10 +127,7 @@ impl Question {
         let fingerprint = key.map(|_| fingerprint(&session.id, &body));
         let now = process::clock::now();
         let mut messages: Vec<Message> = body.messages.into_iter().map(Into::into).collect();
-        messages.push(Message {
-            role: "user".to_owned(),
-            content: body.input,
-        });
+        messages.push(Message { role: "user".to_owned(), content: body.input });
         let job = Job {
             version: proto::FORMAT,
             user_id: session.user.to_string(),
@@ -150,13 +144,7 @@ impl Question {
             }),
             fingerprint: fingerprint.unwrap_or_default().into(),
         };
-        Self {
-            session,
-            turn,
-            keyed: key.is_some(),
-            admission,
-            job,
-        }
+        Self { session, turn, keyed: key.is_some(), admission, job }
     }
 
     /// The question's own words.
@@ -167,10 +155,7 @@ impl Question {
 
 impl From<Said> for Message {
     fn from(said: Said) -> Self {
-        Self {
-            role: said.role,
-            content: said.content,
-        }
+        Self { role: said.role, content: said.content }
     }
 }
 
@@ -233,19 +218,13 @@ fn check_model(model: &str) -> Result<(), Refusal> {
     if !model.is_empty() && model.len() <= MODEL_BYTES && model.bytes().all(plain) {
         return Ok(());
     }
-    Err(Refusal::field(
-        "model",
-        format!("must be 1 to {MODEL_BYTES} letters, digits or -_./:@+"),
-    ))
+    Err(Refusal::field("model", format!("must be 1 to {MODEL_BYTES} letters, digits or -_./:@+")))
 }
 
 fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
     let (most, name_bytes, value_bytes) = METADATA;
     if metadata.len() > most {
-        return Err(Refusal::field(
-            "metadata",
-            format!("must have at most {most} entries"),
-        ));
+        return Err(Refusal::field("metadata", format!("must have at most {most} entries")));
     }
     for (name, value) in metadata {
         if name.is_empty() || name.len() > name_bytes || value.len() > value_bytes {
@@ -305,36 +284,21 @@ mod tests {
             (r#""userId":"","input":"x""#.to_owned(), "userId"),
             (r#""userId":"u","input":" ""#.to_owned(), "input"),
             (format!(r#""userId":"u","input":"{long}""#), "input"),
-            (
-                format!(r#""userId":"u","input":"x","messages":[{many}]"#),
-                "messages",
-            ),
+            (format!(r#""userId":"u","input":"x","messages":[{many}]"#), "messages"),
             (
                 r#""userId":"u","input":"x","messages":[{"role":"system","content":"x"}]"#
                     .to_owned(),
                 "messages[0].role",
             ),
+            (r#""userId":"u","input":"x","model":"a b""#.to_owned(), "model"),
             (
-                r#""userId":"u","input":"x","model":"a b""#.to_owned(),
-                "model",
-            ),
-            (
-                format!(
-                    r#""userId":"u","input":"x","metadata":{{{}}}"#,
-                    entries.join(",")
-                ),
+                format!(r#""userId":"u","input":"x","metadata":{{{}}}"#, entries.join(",")),
                 "metadata",
             ),
-            (
-                r#""userId":"u","input":"x","admission":"now""#.to_owned(),
-                "admission",
-            ),
+            (r#""userId":"u","input":"x","admission":"now""#.to_owned(), "admission"),
         ] {
             let refusal = format!("{:?}", body(&format!("{{{json}}}")).unwrap_err());
-            assert!(
-                refusal.contains(&format!("field: {field:?}")),
-                "{field}: {refusal}"
-            );
+            assert!(refusal.contains(&format!("field: {field:?}")), "{field}: {refusal}");
         }
     }
 }

@@ -59,15 +59,10 @@ mod tests {
     #[tokio::test]
     async fn a_handler_that_panics_is_answered_with_a_problem() {
         let fault = async || -> Response { unreachable!("on purpose") };
-        let router = Router::new()
-            .route("/", get(fault))
-            .layer(CatchPanicLayer::custom(panicked));
+        let router = Router::new().route("/", get(fault)).layer(CatchPanicLayer::custom(panicked));
         let request = http::Request::new(Body::empty());
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
     }
 }

@@ -52,10 +52,7 @@ pub(crate) async fn get(
     InSession(id): InSession,
     Query(params): Query<Params>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let user = params
-        .user
-        .parse()
-        .map_err(|why| Refusal::field("userId", why))?;
+    let user = params.user.parse().map_err(|why| Refusal::field("userId", why))?;
     let session = Session { user, id };
     let read = async {
         // In this order: a job that is gone has left its end in the log.
@@ -94,11 +91,7 @@ fn judge(state: Option<&SessionState>, pending: &[TurnId]) -> Standing {
     match current {
         Some((state, turn)) if state.status() == Status::Interrupted => named("interrupted", turn),
         Some((_, turn)) => named("idle", turn),
-        None => Standing {
-            status: "not_found",
-            turn_id: None,
-            ending: None,
-        },
+        None => Standing { status: "not_found", turn_id: None, ending: None },
     }
 }
 
@@ -109,9 +102,7 @@ mod tests {
     #[test]
     fn a_sessions_state_follows_from_its_last_entry_and_its_jobs() {
         let turn = |n: u8| -> TurnId {
-            format!("00000000-0000-7000-8000-0000000000{n:02}")
-                .parse()
-                .unwrap()
+            format!("00000000-0000-7000-8000-0000000000{n:02}").parse().unwrap()
         };
         let state = |status: Status, ending: Ending| SessionState {
             status: status.into(),
@@ -128,16 +119,8 @@ mod tests {
             (Some(&running), vec![1, 2], ("running", Some(1), None)),
             (Some(&idle), vec![], ("idle", Some(1), Some("completed"))),
             (Some(&idle), vec![1], ("idle", Some(1), Some("completed"))),
-            (
-                Some(&idle),
-                vec![1, 2],
-                ("queued", Some(2), Some("completed")),
-            ),
-            (
-                Some(&waiting),
-                vec![],
-                ("interrupted", Some(1), Some("interrupted")),
-            ),
+            (Some(&idle), vec![1, 2], ("queued", Some(2), Some("completed"))),
+            (Some(&waiting), vec![], ("interrupted", Some(1), Some("interrupted"))),
         ] {
             let pending: Vec<_> = pending.into_iter().map(turn).collect();
             let expected = Standing {

@@ -58,24 +58,13 @@ pub(crate) async fn status(State(edge): Shared) -> Result<impl IntoResponse, Ref
     let profile = edge.broker.profile.clone();
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
-        queue: Queue {
-            depth: depth(&edge).await?,
-        },
-        broker: Broker {
-            kind: profile.kind,
-            place: profile.place,
-            durability: profile.durability,
-        },
+        queue: Queue { depth: depth(&edge).await? },
+        broker: Broker { kind: profile.kind, place: profile.place, durability: profile.durability },
     }))
 }
 
 async fn depth(edge: &crate::edge::Edge) -> Result<u64, Refusal> {
-    match timeout(
-        PATIENCE.min(edge.config.broker_timeout),
-        edge.broker.queue.depth(),
-    )
-    .await
-    {
+    match timeout(PATIENCE.min(edge.config.broker_timeout), edge.broker.queue.depth()).await {
         Ok(depth) => Ok(depth?),
         Err(_elapsed) => {
             let error = broker::Error::Unavailable("no answer in time".to_owned());

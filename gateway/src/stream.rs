@@ -76,12 +76,7 @@ pub(crate) async fn ask(
     let opened = edge.within(opening).await;
     let (follow, has) = opened.map_err(|it| it.in_doubt(question.turn, question.keyed))?;
     let session = question.session.clone();
-    Ok(Opened {
-        session,
-        follow: follow.expecting(),
-        has,
-        room,
-    })
+    Ok(Opened { session, follow: follow.expecting(), has, room })
 }
 
 /// Opens a reader at the beginning of a turn that was asked before; `None` when
@@ -154,12 +149,7 @@ pub(crate) async fn open(
     let room = edge.stream()?;
     let opening = async { Ok(follow(edge, session, from).await?) };
     let follow = edge.within(opening).await?;
-    Ok(Opened {
-        session: session.clone(),
-        follow,
-        has,
-        room,
-    })
+    Ok(Opened { session: session.clone(), follow, has, room })
 }
 
 struct Reader<D> {
@@ -334,9 +324,7 @@ impl<D: Dialect> Reader<D> {
         let due = self.spoke + self.edge.config.keep_alive;
         if due <= Instant::now() {
             out.push_str(":\n\n");
-            self.silence
-                .as_mut()
-                .reset(Instant::now() + self.edge.config.keep_alive);
+            self.silence.as_mut().reset(Instant::now() + self.edge.config.keep_alive);
         } else {
             self.silence.as_mut().reset(due);
         }

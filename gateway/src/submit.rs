@@ -118,9 +118,7 @@ fn admit(
     state: Option<&SessionState>,
     pending: &[(Sequence, TurnId)],
 ) -> Result<broker::Admission, TurnId> {
-    let ended = state
-        .filter(|it| it.status() != Status::Running)
-        .and_then(turn_of);
+    let ended = state.filter(|it| it.status() != Status::Running).and_then(turn_of);
     match pending {
         [] => Ok(broker::Admission::IfEmpty),
         [(sequence, turn)] if ended == Some(*turn) => Ok(broker::Admission::IfLast(*sequence)),
@@ -136,10 +134,7 @@ async fn place(
     admission: broker::Admission,
 ) -> Result<Option<Standing>, Refusal> {
     let queue = &edge.broker.queue;
-    match queue
-        .submit(&question.session, &question.job, admission)
-        .await
-    {
+    match queue.submit(&question.session, &question.job, admission).await {
         Ok(broker::Submitted::Accepted(_)) => Ok(Some(Standing::New)),
         Ok(broker::Submitted::Duplicate) => match known(edge, question).await? {
             Some(standing) => Ok(Some(standing)),
@@ -161,12 +156,7 @@ async fn known(edge: &Edge, question: &Question) -> Result<Option<Standing>, Ref
     }
     let log = edge.broker.log.as_ref();
     match turn::find(log, &question.session, question.turn).await? {
-        Some(found)
-            if found
-                .input
-                .as_deref()
-                .is_some_and(|it| it != question.input()) =>
-        {
+        Some(found) if found.input.as_deref().is_some_and(|it| it != question.input()) => {
             Err(reused(question))
         }
         found => Ok(found.map(Standing::Known)),
@@ -189,9 +179,7 @@ mod tests {
     #[test]
     fn an_ended_turn_whose_job_is_still_there_is_not_in_the_way() {
         let turn = |n: u8| -> TurnId {
-            format!("00000000-0000-7000-8000-0000000000{n:02}")
-                .parse()
-                .unwrap()
+            format!("00000000-0000-7000-8000-0000000000{n:02}").parse().unwrap()
         };
         let state = |status: Status| SessionState {
             status: status.into(),
@@ -209,11 +197,7 @@ mod tests {
             (Some(&ended), vec![second], Err(turn(2))),
             (Some(&ended), vec![first, second], Err(turn(2))),
             (Some(&running), vec![first], Err(turn(1))),
-            (
-                Some(&state(Status::Interrupted)),
-                vec![first],
-                Ok(A::IfLast(Sequence(5))),
-            ),
+            (Some(&state(Status::Interrupted)), vec![first], Ok(A::IfLast(Sequence(5)))),
         ] {
             assert_eq!(admit(state, &pending), expected, "{state:?} {pending:?}");
         }

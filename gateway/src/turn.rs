@@ -31,11 +31,7 @@ pub(crate) fn began(last: Option<&Stored>, turn: TurnId) -> Option<Sequence> {
         return None;
     }
     // The entry that starts a turn cannot name its own place.
-    Some(if state.began == 0 {
-        last.sequence
-    } else {
-        Sequence(state.began)
-    })
+    Some(if state.began == 0 { last.sequence } else { Sequence(state.began) })
 }
 
 /// The turn that a state is about.
@@ -73,11 +69,7 @@ fn note(found: &mut Option<Found>, stored: &Stored, turn: TurnId) {
     if stored.entry.turn_id.parse() != Ok(turn) {
         return;
     }
-    let found = found.get_or_insert(Found {
-        begins: stored.sequence,
-        input: None,
-        ending: None,
-    });
+    let found = found.get_or_insert(Found { begins: stored.sequence, input: None, ending: None });
     for kind in stored.entry.events.iter().filter_map(|it| it.kind.as_ref()) {
         if let event::Kind::Started(started) = kind {
             found.input = Some(started.input.clone());

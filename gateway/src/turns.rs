@@ -122,10 +122,7 @@ fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
 /// The elements of a list that may stand in several header lines.
 fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter();
-    lines
-        .filter_map(|it| it.to_str().ok())
-        .flat_map(|it| it.split(','))
-        .map(str::trim)
+    lines.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(',')).map(str::trim)
 }
 
 /// What an element of `Accept` gives to one of these types, in thousandths.
@@ -157,14 +154,8 @@ mod tests {
             (Some("*/*"), Some(Form::Whole)),
             (Some("application/json"), Some(Form::Whole)),
             (Some("text/event-stream"), Some(Form::Events)),
-            (
-                Some("application/json, text/event-stream"),
-                Some(Form::Events),
-            ),
-            (
-                Some("text/event-stream;q=0.5, application/json"),
-                Some(Form::Whole),
-            ),
+            (Some("application/json, text/event-stream"), Some(Form::Events)),
+            (Some("text/event-stream;q=0.5, application/json"), Some(Form::Whole)),
             (Some("text/event-stream, */*;q=0.1"), Some(Form::Events)),
             (Some("image/png"), None),
             (Some("application/json;q=0"), None),

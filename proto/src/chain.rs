@@ -15,13 +15,7 @@ impl Entry {
     ) -> Self {
         let (follows, mut state) = match last {
             Some((sequence, state)) => (sequence, state.clone().following(sequence)),
-            None => (
-                0,
-                SessionState {
-                    status: Status::Idle.into(),
-                    ..SessionState::default()
-                },
-            ),
+            None => (0, SessionState { status: Status::Idle.into(), ..SessionState::default() }),
         };
         for event in &events {
             state.apply(turn, attempt, event);
@@ -100,11 +94,7 @@ impl SessionState {
     /// as ended: its job may still be delivered once more.
     fn erase(&mut self) {
         let idle = self.status() == Status::Idle;
-        let ending = if idle {
-            self.ending()
-        } else {
-            Ending::Cancelled
-        };
+        let ending = if idle { self.ending() } else { Ending::Cancelled };
         *self = Self {
             status: Status::Idle.into(),
             turn_id: std::mem::take(&mut self.turn_id),
@@ -122,11 +112,7 @@ impl SessionState {
 
     fn end(&mut self, turn: &str, ending: Ending) {
         let interrupted = ending == Ending::Interrupted;
-        self.set_status(if interrupted {
-            Status::Interrupted
-        } else {
-            Status::Idle
-        });
+        self.set_status(if interrupted { Status::Interrupted } else { Status::Idle });
         self.set_ending(ending);
         self.cancels.retain(|it| it != turn);
     }
@@ -138,10 +124,7 @@ mod tests {
     use crate::{CancelRequested, Cancelled, Completed, Deleted, HandedOver, Resumed, Started};
 
     fn text(index: u32) -> Event {
-        Event {
-            index,
-            kind: Some(event::Kind::Text("x".into())),
-        }
+        Event { index, kind: Some(event::Kind::Text("x".into())) }
     }
 
     fn note(kind: event::Kind) -> Vec<Event> {
@@ -153,11 +136,7 @@ mod tests {
         let mut states: Vec<SessionState> = Vec::new();
         for (at, (turn, attempt, events)) in told.iter().enumerate() {
             let last = states.last().map(|it| (at as u64 * 10, it));
-            states.push(
-                Entry::after(last, turn, *attempt, events.clone())
-                    .state
-                    .unwrap(),
-            );
+            states.push(Entry::after(last, turn, *attempt, events.clone()).state.unwrap());
         }
         states
     }
@@ -213,12 +192,8 @@ mod tests {
     #[test]
     fn a_tombstone_ends_what_ran_and_the_chain_goes_on() {
         let running = tell(&[("a", 1, note(event::Kind::Started(Started::default())))]);
-        let entry = Entry::after(
-            Some((10, &running[0])),
-            "",
-            0,
-            note(event::Kind::Deleted(Deleted {})),
-        );
+        let entry =
+            Entry::after(Some((10, &running[0])), "", 0, note(event::Kind::Deleted(Deleted {})));
         assert_eq!(entry.follows, 10);
         let state = entry.state.unwrap();
         let ended = (state.status(), state.turn_id.as_str(), state.ending());

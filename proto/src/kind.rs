@@ -67,19 +67,13 @@ impl Entry {
 impl From<event::Kind> for Event {
     /// An event that no agent numbered.
     fn from(kind: event::Kind) -> Self {
-        Self {
-            index: 0,
-            kind: Some(kind),
-        }
+        Self { index: 0, kind: Some(kind) }
     }
 }
 
 impl From<AskEvent> for Event {
     fn from(event: AskEvent) -> Self {
-        Self {
-            index: event.index,
-            kind: event.kind.map(event::Kind::from),
-        }
+        Self { index: event.index, kind: event.kind.map(event::Kind::from) }
     }
 }
 
@@ -108,25 +102,13 @@ mod tests {
     #[test]
     fn an_agents_event_keeps_its_bytes_in_the_log() {
         use prost::Message as _;
-        let said = AskEvent {
-            index: 7,
-            kind: Some(ask_event::Kind::Text("Hello".into())),
-        };
-        assert_eq!(
-            Event::from(said.clone()).encode_to_vec(),
-            said.encode_to_vec()
-        );
+        let said = AskEvent { index: 7, kind: Some(ask_event::Kind::Text("Hello".into())) };
+        assert_eq!(Event::from(said.clone()).encode_to_vec(), said.encode_to_vec());
     }
 
     #[test]
     fn json_is_canonical_proto3() {
-        let event = Event {
-            index: 7,
-            kind: Some(event::Kind::Text("Hello".into())),
-        };
-        assert_eq!(
-            serde_json::to_string(&event).unwrap(),
-            r#"{"index":7,"text":"Hello"}"#
-        );
+        let event = Event { index: 7, kind: Some(event::Kind::Text("Hello".into())) };
+        assert_eq!(serde_json::to_string(&event).unwrap(), r#"{"index":7,"text":"Hello"}"#);
     }
 }

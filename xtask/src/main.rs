@@ -83,30 +83,13 @@ fn check(tools: &Tools) -> Result<Ended> {
     run("format", &mut tools.cargo(["fmt", "--all", "--check"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
     run("lints", tools.cargo(clippy).args(["--", "-D", "warnings"]))?;
-    let docs = [
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-        "--locked",
-    ];
-    run(
-        "documentation",
-        tools.cargo(docs).env("RUSTDOCFLAGS", "-D warnings"),
-    )
+    let docs = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+    run("documentation", tools.cargo(docs).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn bench(command: &str, options: &[String]) -> Result<Ended> {
     // One build of both, so that they share their dependencies.
-    let release = [
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "weir",
-        "--package",
-        "bench",
-    ];
+    let release = ["build", "--release", "--locked", "--package", "weir", "--package", "bench"];
     run("build", &mut cargo(release))?;
     let mut bench = std::process::Command::new(tools::target().join("release/bench"));
     bench.arg(command).args(options);

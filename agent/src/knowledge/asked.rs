@@ -25,9 +25,7 @@ impl Asked {
 
     /// Whether a sentence begins by saying what one of the terms is.
     pub(crate) fn is_defined_by(&self, sentence: &str, terms: &mut Terms) -> bool {
-        let marks = [
-            " is a ", " is an ", " is the ", " are ", " means ", "是", "指",
-        ];
+        let marks = [" is a ", " is an ", " is the ", " are ", " means ", "是", "指"];
         let found = marks.iter().filter_map(|mark| sentence.find(mark)).min();
         found.is_some_and(|at| {
             let subject = terms.asked(&sentence[..at]);

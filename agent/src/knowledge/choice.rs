@@ -81,11 +81,7 @@ pub(crate) fn choose(candidates: &[Candidate<'_>], asked: &Asked, terms: &mut Te
     };
     let (home, best) = (*passage, *worth);
     for it in scored.iter_mut().skip(1) {
-        it.worth *= if ptr::eq(it.passage, home) {
-            BESIDE
-        } else {
-            1.0
-        };
+        it.worth *= if ptr::eq(it.passage, home) { BESIDE } else { 1.0 };
     }
     scored.sort_by(|a, b| b.worth.total_cmp(&a.worth));
     in_order(&take(scored, best))
@@ -152,11 +148,7 @@ fn bonus(sentence: &Sentence, asked: &Asked, terms: &mut Terms) -> f32 {
 /// The passage of the best sentence first, and within a passage as it was
 /// written.
 fn in_order(taken: &[Scored<'_>]) -> Vec<Found> {
-    let rank = |it: &Scored<'_>| {
-        taken
-            .iter()
-            .position(|one| ptr::eq(one.passage, it.passage))
-    };
+    let rank = |it: &Scored<'_>| taken.iter().position(|one| ptr::eq(one.passage, it.passage));
     let mut order: Vec<_> = taken.iter().collect();
     order.sort_by_key(|it| (rank(it), it.at));
     let found = order.into_iter().map(|it| Found {

@@ -24,9 +24,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Errors: a folder or file that cannot be read, more than [`MAX_BYTES`], or
 /// nothing to read at all.
 pub(crate) fn read(folder: &Path) -> Result<Vec<Document>, Error> {
-    let root = folder
-        .canonicalize()
-        .map_err(|error| refused(folder, error))?;
+    let root = folder.canonicalize().map_err(|error| refused(folder, error))?;
     let mut documents = Vec::new();
     let mut size = 0;
     for path in files(&root)? {
@@ -93,9 +91,7 @@ fn is_inside(entry: &DirEntry, root: &Path) -> bool {
 
 /// A link that leads to itself or nowhere.
 fn is_stray(error: &walkdir::Error) -> bool {
-    let missing = error
-        .io_error()
-        .is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
+    let missing = error.io_error().is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
     error.loop_ancestor().is_some() || (missing && error.depth() > 0)
 }
 
@@ -118,15 +114,10 @@ fn source(path: &Path, root: &Path) -> String {
     let only = below.as_os_str().is_empty();
     let name = path.file_name().filter(|_| only).map(Path::new);
     let below = name.unwrap_or(below);
-    let parts = below
-        .components()
-        .map(|it| it.as_os_str().to_string_lossy());
+    let parts = below.components().map(|it| it.as_os_str().to_string_lossy());
     parts.collect::<Vec<_>>().join("/")
 }
 
 fn refused(path: &Path, reason: impl std::fmt::Display) -> Error {
-    Error::Knowledge {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    Error::Knowledge { path: path.to_owned(), reason: reason.to_string() }
 }

@@ -122,11 +122,7 @@ impl Index {
                 worth.insert(term, word * self.rarity(found));
             }
         }
-        Ok(Asked {
-            worth,
-            chinese: is_chinese(question),
-            aim,
-        })
+        Ok(Asked { worth, chinese: is_chinese(question), aim })
     }
 
     /// How many passages have a term.
@@ -137,10 +133,7 @@ impl Index {
 
     /// The inverse document frequency, as BM25 has it.
     fn rarity(&self, found: u64) -> f32 {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of passages are far below 2^23"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "counts of passages are far below 2^23")]
         let (all, found) = (self.passages.len() as f32, found as f32);
         (1.0 + (all - found + 0.5) / (found + 0.5)).ln()
     }
@@ -200,9 +193,7 @@ fn fill(passages: &[Passage]) -> tantivy::Result<(tantivy::Index, Field, Field)>
     let words = schema.add_text_field("words", text);
     let number = schema.add_u64_field("number", STORED);
     let index = tantivy::Index::create_in_ram(schema.build());
-    index
-        .tokenizers()
-        .register("words", analyzer(Grain::Characters));
+    index.tokenizers().register("words", analyzer(Grain::Characters));
     let mut writer = index.writer_with_num_threads(1, BUILD_BYTES)?;
     for (at, passage) in (0_u64..).zip(passages) {
         let mut document = TantivyDocument::new();

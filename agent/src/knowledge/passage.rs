@@ -243,18 +243,13 @@ impl<'a> Cutter<'a> {
             }
         };
         self.blocks += 1;
-        let bounded = sentences
-            .into_iter()
-            .flat_map(|range| bounded(&block.words, range));
+        let bounded = sentences.into_iter().flat_map(|range| bounded(&block.words, range));
         for range in bounded {
             let last = block.words[range.clone()].chars().next_back();
             let last = range.end - last.map_or(0, char::len_utf8);
             self.open_bytes += range.len();
             self.open.push(Sentence {
-                lines: (
-                    self.line(block.origin(range.start)),
-                    self.line(block.origin(last)),
-                ),
+                lines: (self.line(block.origin(range.start)), self.line(block.origin(last))),
                 text: block.words[range].to_owned(),
                 form,
                 block: self.blocks,
@@ -311,10 +306,7 @@ mod tests {
     use super::*;
 
     fn passages(source: &str, text: &str) -> Vec<Passage> {
-        cut(&Document {
-            source: source.to_owned(),
-            text: text.to_owned(),
-        })
+        cut(&Document { source: source.to_owned(), text: text.to_owned() })
     }
 
     fn lines(passages: &[Passage]) -> Vec<(&str, &str, (u32, u32))> {
@@ -350,10 +342,7 @@ mod tests {
 
     #[test]
     fn plain_text_is_paragraphs_between_blank_lines() {
-        let passages = passages(
-            "a.txt",
-            "First line\n  goes on. Second.\r\n\n# no heading\n",
-        );
+        let passages = passages("a.txt", "First line\n  goes on. Second.\r\n\n# no heading\n");
         assert_eq!(
             lines(&passages),
             [
@@ -381,10 +370,7 @@ mod tests {
         let sentences: Vec<_> = passages.iter().flat_map(|it| &it.sentences).collect();
         assert!(sentences.len() > 10);
         assert!(sentences.iter().all(|it| it.text.len() <= MAX_SENTENCE));
-        let letters: usize = sentences
-            .iter()
-            .map(|it| it.text.matches("word").count())
-            .sum();
+        let letters: usize = sentences.iter().map(|it| it.text.matches("word").count()).sum();
         assert_eq!(letters, 2_000);
     }
 

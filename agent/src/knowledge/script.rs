@@ -15,10 +15,8 @@ pub(crate) fn is_wide(c: char) -> bool {
 /// as one letter.
 pub(crate) fn is_chinese(text: &str) -> bool {
     let han = text.chars().filter(|c| is_han(*c)).count();
-    let words = text
-        .split(|c: char| !c.is_alphanumeric() || is_han(c))
-        .filter(|it| !it.is_empty())
-        .count();
+    let words =
+        text.split(|c: char| !c.is_alphanumeric() || is_han(c)).filter(|it| !it.is_empty()).count();
     han > 0 && han * 4 >= words
 }
 

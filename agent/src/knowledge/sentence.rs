@@ -13,10 +13,7 @@ pub(crate) fn split(text: &str) -> Vec<Range<usize>> {
         let closing = (c == '`').then(|| text[at + 1..].find('`')).flatten();
         if let Some(inside) = closing {
             // Nothing ends inside of code.
-            while chars
-                .next_if(|(next, _)| *next <= at + 1 + inside)
-                .is_some()
-            {}
+            while chars.next_if(|(next, _)| *next <= at + 1 + inside).is_some() {}
             continue;
         }
         if !is_end(c) {
@@ -49,10 +46,7 @@ fn is_end(c: char) -> bool {
 }
 
 fn is_closing(c: char) -> bool {
-    matches!(
-        c,
-        '"' | '\'' | ')' | ']' | '”' | '’' | '）' | '」' | '』' | '】'
-    )
+    matches!(c, '"' | '\'' | ')' | ']' | '”' | '’' | '）' | '」' | '』' | '】')
 }
 
 /// Whether the mark that ends `before` also ends a sentence.
@@ -72,14 +66,10 @@ fn ends_here(mark: char, before: &str, after: &str) -> bool {
 }
 
 fn is_abbreviation(before: &str) -> bool {
-    let word = before
-        .rsplit(|c: char| c.is_whitespace() || c == '(')
-        .next();
+    let word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next();
     let word = word.unwrap_or("").to_lowercase();
-    [
-        "e.g.", "i.e.", "etc.", "vs.", "cf.", "no.", "dr.", "mr.", "ms.", "st.", "fig.",
-    ]
-    .contains(&word.as_str())
+    ["e.g.", "i.e.", "etc.", "vs.", "cf.", "no.", "dr.", "mr.", "ms.", "st.", "fig."]
+        .contains(&word.as_str())
 }
 
 #[cfg(test)]
@@ -95,30 +85,14 @@ mod tests {
     fn sentences_end_where_a_reader_would_end_them() {
         check(
             "It runs 2.14.5 or later. See e.g. README.md for more! Is it? Yes",
-            &[
-                "It runs 2.14.5 or later.",
-                "See e.g. README.md for more!",
-                "Is it?",
-                "Yes",
-            ],
+            &["It runs 2.14.5 or later.", "See e.g. README.md for more!", "Is it?", "Yes"],
         );
         check(
             "先存储，再显示。断开后（比如换了网络。）会继续；为什么？因为有位置。",
-            &[
-                "先存储，再显示。",
-                "断开后（比如换了网络。）",
-                "会继续；为什么？",
-                "因为有位置。",
-            ],
+            &["先存储，再显示。", "断开后（比如换了网络。）", "会继续；为什么？", "因为有位置。"],
         );
-        check(
-            "He said \"stop.\" Then left.",
-            &["He said \"stop.\"", "Then left."],
-        );
-        check(
-            "用 Weir v1.2 启动 weir.toml 文件。",
-            &["用 Weir v1.2 启动 weir.toml 文件。"],
-        );
+        check("He said \"stop.\" Then left.", &["He said \"stop.\"", "Then left."]);
+        check("用 Weir v1.2 启动 weir.toml 文件。", &["用 Weir v1.2 启动 weir.toml 文件。"]);
         check(
             "Send `{\"a\": \"…\"}`. A ` alone. Ends",
             &["Send `{\"a\": \"…\"}`.", "A ` alone.", "Ends"],

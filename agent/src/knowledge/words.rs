@@ -47,10 +47,7 @@ pub(crate) struct Terms {
 
 impl Terms {
     pub(crate) fn new() -> Self {
-        Self {
-            words: analyzer(Grain::Words),
-            characters: analyzer(Grain::Characters),
-        }
+        Self { words: analyzer(Grain::Words), characters: analyzer(Grain::Characters) }
     }
 
     /// The terms of a question, in order, with repetitions.
@@ -79,10 +76,7 @@ impl Terms {
 /// The analyzer of questions, or of what they search.
 pub(crate) fn analyzer(grain: Grain) -> TextAnalyzer {
     let stopwords = STOPWORDS.split_whitespace().map(str::to_owned);
-    let words = Words {
-        chinese: JiebaTokenizer::new(),
-        grain,
-    };
+    let words = Words { chinese: JiebaTokenizer::new(), grain };
     TextAnalyzer::builder(words)
         .filter(LowerCaser)
         .filter(StopWordFilter::remove(stopwords))

@@ -74,9 +74,7 @@ async fn compose(library: &Library, question: String) -> Result<Vec<Said>, Error
         let found = index.find(&question)?;
         Ok((found, question))
     });
-    let (found, question) = searched
-        .await
-        .map_err(|error| Error::Index(error.to_string()))??;
+    let (found, question) = searched.await.map_err(|error| Error::Index(error.to_string()))??;
     Ok(tell(&found, &question))
 }
 
@@ -84,11 +82,7 @@ async fn compose(library: &Library, question: String) -> Result<Vec<Said>, Error
 fn tell(found: &[Found], question: &str) -> Vec<Said> {
     let mut said = Vec::new();
     if found.is_empty() {
-        let nothing = if is_chinese(question) {
-            NOTHING_CHINESE
-        } else {
-            NOTHING
-        };
+        let nothing = if is_chinese(question) { NOTHING_CHINESE } else { NOTHING };
         pieces(nothing, &mut said);
     }
     let mut places: Vec<Place<'_>> = Vec::new();
@@ -154,11 +148,7 @@ fn joined(before: Option<&Found>, it: &Found) -> String {
         let space = if is_chinese(&last.text) { "" } else { " " };
         return format!("{space}{}", this.text);
     }
-    let gap = if same_passage && listed(last.form) && listed(this.form) {
-        "\n"
-    } else {
-        "\n\n"
-    };
+    let gap = if same_passage && listed(last.form) && listed(this.form) { "\n" } else { "\n\n" };
     format!("{gap}{words}")
 }
 

@@ -73,11 +73,7 @@ impl Provider {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| Error::Client(error.to_string()))?;
-        Ok(Some(Self {
-            client,
-            url,
-            key: config.key.clone(),
-        }))
+        Ok(Some(Self { client, url, key: config.key.clone() }))
     }
 
     /// Where the endpoint is, for people.
@@ -87,9 +83,7 @@ impl Provider {
         let _: Result<(), ()> = url.set_password(None);
         let _: Result<(), ()> = url.set_username("");
         url.set_query(None);
-        url.as_str()
-            .trim_end_matches("/chat/completions")
-            .to_owned()
+        url.as_str().trim_end_matches("/chat/completions").to_owned()
     }
 
     async fn post(&self, body: &serde_json::Value) -> Result<Response, Failure> {
@@ -97,11 +91,7 @@ impl Provider {
         let response = match tokio::time::timeout(TIMES.head, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                let reason = if error.is_connect() {
-                    "reached"
-                } else {
-                    "used"
-                };
+                let reason = if error.is_connect() { "reached" } else { "used" };
                 tracing::warn!(error = %error.without_url(), "the model's endpoint failed");
                 return Err(Failure::passing(
                     "model_unavailable",
@@ -123,10 +113,7 @@ impl Provider {
 }
 
 fn endpoint(base: &str) -> Result<Url, Error> {
-    let bad = |reason: String| Error::BadUrl {
-        url: base.to_owned(),
-        reason,
-    };
+    let bad = |reason: String| Error::BadUrl { url: base.to_owned(), reason };
     let text = format!("{}/chat/completions", base.trim_end_matches('/'));
     let url = Url::parse(&text).map_err(|error| bad(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -169,10 +156,8 @@ impl Model for OpenAi {
 }
 
 fn messages(prompt: Prompt) -> Vec<serde_json::Value> {
-    let system = (!prompt.system.is_empty()).then(|| Message {
-        role: "system".to_owned(),
-        content: prompt.system,
-    });
+    let system = (!prompt.system.is_empty())
+        .then(|| Message { role: "system".to_owned(), content: prompt.system });
     let all = system.into_iter().chain(prompt.messages);
     all.map(|message| match message.role.as_str() {
         // Without the call that it answers, no endpoint takes a tool's message.

@@ -21,10 +21,7 @@ const LONG: Duration = Duration::from_secs(20);
 fn wrong(status: &tonic::Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = status.get_error_details();
-    let fields = &details
-        .bad_request()
-        .expect("BadRequest details")
-        .field_violations;
+    let fields = &details.bad_request().expect("BadRequest details").field_violations;
     fields.iter().map(|it| it.field.clone()).collect()
 }
 
@@ -44,31 +41,13 @@ fn wrong_requests() -> Vec<(AskRequest, &'static [&'static str])> {
         (with(|it| it.model = "openai/a b".into()), &["model"]),
         (with(|it| it.resume_after = u32::MAX), &["resumeAfter"]),
         (with(|it| it.resume = Some(Resume::default())), &["resume"]),
-        (
-            with(|it| it.messages[0].content = " \n".into()),
-            &["messages[0].content"],
-        ),
-        (
-            with(|it| it.messages[0].content = "x".repeat(524_289)),
-            &["messages"],
-        ),
+        (with(|it| it.messages[0].content = " \n".into()), &["messages[0].content"]),
+        (with(|it| it.messages[0].content = "x".repeat(524_289)), &["messages"]),
         (with(|it| it.system = "x".repeat(524_289)), &["messages"]),
-        (
-            with(|it| it.messages = vec![message("user", "a"); 2_001]),
-            &["messages"],
-        ),
-        (
-            with(|it| it.messages = vec![message("tool", "a")]),
-            &["messages[0].role"],
-        ),
-        (
-            with(|it| it.messages.insert(0, message("bot", "a"))),
-            &["messages[0].role"],
-        ),
-        (
-            with(|it| drop(it.metadata.insert("k".into(), "x".repeat(20_000)))),
-            &["metadata"],
-        ),
+        (with(|it| it.messages = vec![message("user", "a"); 2_001]), &["messages"]),
+        (with(|it| it.messages = vec![message("tool", "a")]), &["messages[0].role"]),
+        (with(|it| it.messages.insert(0, message("bot", "a"))), &["messages[0].role"]),
+        (with(|it| drop(it.metadata.insert("k".into(), "x".repeat(20_000)))), &["metadata"]),
     ]
 }
 
@@ -84,10 +63,7 @@ async fn every_field_that_is_wrong_is_named() {
     let refused = world.ask(many).await.unwrap_err();
     assert_eq!(wrong(&refused).len(), 8, "a refusal fits in trailers");
     let cancel = world.client.clone().cancel(CancelRequest::default()).await;
-    assert_eq!(
-        wrong(&cancel.unwrap_err()),
-        ["userId", "sessionId", "turnId"]
-    );
+    assert_eq!(wrong(&cancel.unwrap_err()), ["userId", "sessionId", "turnId"]);
     assert!(world.model.calls().is_empty());
 }
 
@@ -105,10 +81,7 @@ async fn many_streams_of_small_deltas_share_one_connection() {
     let world = World::new().await;
     let asked = |session: usize| AskRequest {
         session_id: session.to_string(),
-        ..script(&Script {
-            tokens: Some(100),
-            ..Script::default()
-        })
+        ..script(&Script { tokens: Some(100), ..Script::default() })
     };
     let answers = (0..200).map(|session| world.answer(asked(session)));
     for answer in futures::future::join_all(answers).await {
@@ -184,22 +157,12 @@ macro_rules! services {
             message_request: Some(MessageRequest::ListServices(String::new())),
         };
         let mut client = pb::server_reflection_client::ServerReflectionClient::new($channel);
-        let answer = client
-            .server_reflection_info(futures::stream::iter([request]))
-            .await;
-        let answer = answer
-            .unwrap()
-            .into_inner()
-            .message()
-            .await
-            .unwrap()
-            .unwrap();
+        let answer = client.server_reflection_info(futures::stream::iter([request])).await;
+        let answer = answer.unwrap().into_inner().message().await.unwrap().unwrap();
         match answer.message_response {
-            Some(MessageResponse::ListServicesResponse(list)) => list
-                .service
-                .into_iter()
-                .map(|it| it.name)
-                .collect::<Vec<_>>(),
+            Some(MessageResponse::ListServicesResponse(list)) => {
+                list.service.into_iter().map(|it| it.name).collect::<Vec<_>>()
+            }
             other => panic!("{other:?}"),
         }
     }};
@@ -208,10 +171,9 @@ macro_rules! services {
 #[tokio::test]
 async fn reflection_lists_the_service_in_both_versions() {
     let world = World::new().await;
-    for services in [
-        services!(v1, world.channel.clone()),
-        services!(v1alpha, world.channel.clone()),
-    ] {
+    for services in
+        [services!(v1, world.channel.clone()), services!(v1alpha, world.channel.clone())]
+    {
         for name in ["weir.v1.KnowledgeAgent", "grpc.health.v1.Health"] {
             assert!(services.iter().any(|it| it == name), "{services:?}");
         }

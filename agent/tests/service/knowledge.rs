@@ -49,16 +49,11 @@ fn library() -> tempfile::TempDir {
 async fn an_answer_is_taken_from_the_passage_word_for_word_with_its_place() {
     let folder = library();
     let world = World::extractive(&[folder.path()]).await;
-    let answer = world
-        .answer(question("How much fish does an otter eat?"))
-        .await;
+    let answer = world.answer(question("How much fish does an otter eat?")).await;
     let quote = "An otter eats about a fifth of its weight in fish each day.";
     assert!(answer.text().starts_with(quote), "{}", answer.text());
     let first = &citations(&answer)[0];
-    assert_eq!(
-        (first.number, first.source.as_str()),
-        (1, "animals/otter.md")
-    );
+    assert_eq!((first.number, first.source.as_str()), (1, "animals/otter.md"));
     assert_eq!(first.heading, "Otters > Food");
     assert_eq!((first.first_line, first.last_line), (5, 6));
     assert_eq!(first.quote, quote);
@@ -88,11 +83,7 @@ async fn plain_text_is_found_by_other_forms_of_its_words() {
     let answer = world.answer(question("where do herons nesting?")).await;
     let cited = citations(&answer);
     assert!(cited.iter().all(|it| it.source == "heron.txt"));
-    assert!(
-        cited
-            .iter()
-            .any(|it| (it.first_line, it.last_line) == (3, 3))
-    );
+    assert!(cited.iter().any(|it| (it.first_line, it.last_line) == (3, 3)));
 }
 
 #[tokio::test]
@@ -130,11 +121,7 @@ async fn nothing_outside_the_folder_is_read_and_unreadable_files_do_not_stop_it(
     write(root, "zebra.pdf", "The zebra password is 44.\n");
     let world = World::extractive(&[root]).await;
     let answer = world.answer(question("What is the zebra password?")).await;
-    assert!(
-        answer.text().contains("I found nothing"),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.text().contains("I found nothing"), "{}", answer.text());
     let answer = world.answer(question("What is a holt?")).await;
     assert_eq!(citations(&answer).len(), 1, "{:?}", citations(&answer));
 }
@@ -145,10 +132,7 @@ async fn the_built_in_documentation_answers_about_weir_in_both_languages() {
     let world = &world;
     let answers = [
         ("What is Weir?", "en/what-is-weir.md"),
-        (
-            "How does a stream resume after a cut connection?",
-            "en/resume-a-stream.md",
-        ),
+        ("How does a stream resume after a cut connection?", "en/resume-a-stream.md"),
         ("How do I scale workers?", "en/scaling.md"),
         ("How do I plug a model in?", "en/models.md"),
         ("How are tool calls reviewed?", "en/tool-review.md"),
@@ -159,10 +143,7 @@ async fn the_built_in_documentation_answers_about_weir_in_both_languages() {
         ("工具调用如何审核?", "zh/tool-review.md"),
     ]
     .map(|(asked, source)| async move {
-        let asked = AskRequest {
-            session_id: asked.to_owned(),
-            ..question(asked)
-        };
+        let asked = AskRequest { session_id: asked.to_owned(), ..question(asked) };
         (world.answer(asked).await, source)
     });
     for (answer, source) in futures::future::join_all(answers).await {
@@ -170,9 +151,7 @@ async fn the_built_in_documentation_answers_about_weir_in_both_languages() {
         assert_eq!(cited[0].source, source, "{}", answer.text());
         let mut text = answer.text();
         for citation in &cited {
-            let at = text
-                .find(&citation.quote)
-                .expect("every quote is in the answer");
+            let at = text.find(&citation.quote).expect("every quote is in the answer");
             text.replace_range(at..at + citation.quote.len(), "");
         }
         assert!(text.trim().is_empty(), "and nothing else is: {text}");

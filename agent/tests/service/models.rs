@@ -20,19 +20,11 @@ async fn what_an_endpoint_refuses_is_told_by_code_without_secrets_or_markup() {
         (400, BodyKind::Json, "model_error", false),
         (302, BodyKind::Html, "model_error", false),
     ] {
-        let answer = world
-            .answer(script(&Script {
-                status: Some(status),
-                body,
-                ..Script::default()
-            }))
-            .await;
+        let answer =
+            world.answer(script(&Script { status: Some(status), body, ..Script::default() })).await;
         assert_eq!(answer.failure(), (code, retryable), "HTTP {status}");
         let told = format!("{:?}", answer.events);
-        assert!(
-            !told.contains("sk-very-secret") && !told.contains('<'),
-            "{told}"
-        );
+        assert!(!told.contains("sk-very-secret") && !told.contains('<'), "{told}");
     }
 }
 
@@ -46,20 +38,9 @@ async fn an_answer_that_breaks_off_is_failed_and_keeps_its_text() {
         cut_bytes,
         ..Script::default()
     };
-    let no_finish = Script {
-        text: text.clone(),
-        no_finish: true,
-        ..Script::default()
-    };
-    let error = Script {
-        text: text.clone(),
-        error_after: Some(2),
-        ..Script::default()
-    };
-    let big = Script {
-        big_line: Some(2 * 1024 * 1024),
-        ..Script::default()
-    };
+    let no_finish = Script { text: text.clone(), no_finish: true, ..Script::default() };
+    let error = Script { text: text.clone(), error_after: Some(2), ..Script::default() };
+    let big = Script { big_line: Some(2 * 1024 * 1024), ..Script::default() };
     for (asked, shown, code) in [
         (cut(Some(3), None), "三四五", "model_cut"),
         (cut(Some(2), Some(1)), "三四", "model_cut"),
@@ -101,23 +82,12 @@ async fn a_request_may_name_another_model_and_the_key_goes_only_in_its_header() 
 
 #[tokio::test]
 async fn a_configuration_that_cannot_work_is_refused_at_start_in_one_line() {
-    let key = |key: &str| OpenAi {
-        key: Some(key.into()),
-        base_url: None,
-    };
-    let local = |url: &str| OpenAi {
-        key: None,
-        base_url: Some(url.to_owned()),
-    };
+    let key = |key: &str| OpenAi { key: Some(key.into()), base_url: None };
+    let local = |url: &str| OpenAi { key: None, base_url: Some(url.to_owned()) };
     let folder = tempfile::tempdir().unwrap();
     let none = OpenAi::default;
     for (model, openai, knowledge, words) in [
-        (
-            Some("gpt-4o"),
-            none(),
-            None,
-            "allowed are `extractive` and `openai/<name>`",
-        ),
+        (Some("gpt-4o"), none(), None, "allowed are `extractive` and `openai/<name>`"),
         (Some("openai/"), key("k"), None, "unknown model `openai/`"),
         (Some("openai/gpt-4o"), none(), None, "set OPENAI_API_KEY"),
         (None, key("a\nb"), None, "key holds characters"),
@@ -128,10 +98,7 @@ async fn a_configuration_that_cannot_work_is_refused_at_start_in_one_line() {
         let config = Config {
             model: model.map(str::to_owned),
             openai,
-            knowledge: knowledge
-                .map(|it| folder.path().join(it))
-                .into_iter()
-                .collect(),
+            knowledge: knowledge.map(|it| folder.path().join(it)).into_iter().collect(),
             ..Config::default()
         };
         let refused = Agent::new(config, records().await, Lifecycle::new()).await;
@@ -147,26 +114,16 @@ async fn the_model_is_the_first_that_has_a_key() {
         (None, OpenAi::default(), "extractive ("),
         (
             None,
-            OpenAi {
-                key: Some("k".into()),
-                base_url: None,
-            },
+            OpenAi { key: Some("k".into()), base_url: None },
             "openai/gpt-4o-mini at https://api.openai.com/v1",
         ),
         (
             Some("openai/llama"),
-            OpenAi {
-                key: None,
-                base_url: Some("http://me:secret@127.0.0.1:9/v1/".to_owned()),
-            },
+            OpenAi { key: None, base_url: Some("http://me:secret@127.0.0.1:9/v1/".to_owned()) },
             "openai/llama at http://127.0.0.1:9/v1",
         ),
     ] {
-        let config = Config {
-            model: model.map(str::to_owned),
-            openai,
-            ..Config::default()
-        };
+        let config = Config { model: model.map(str::to_owned), openai, ..Config::default() };
         let agent = Agent::new(config, records().await, Lifecycle::new()).await;
         let name = agent.unwrap().model();
         assert!(name.starts_with(said), "{name}");

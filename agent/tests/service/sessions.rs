@@ -22,12 +22,7 @@ struct Refusing {
 
 impl Refusing {
     async fn new(reads: usize, writes: usize, with: Error) -> Arc<Self> {
-        Arc::new(Self {
-            inner: records().await,
-            reads: reads.into(),
-            writes: writes.into(),
-            with,
-        })
+        Arc::new(Self { inner: records().await, reads: reads.into(), writes: writes.into(), with })
     }
 
     fn refuse(&self, left: &AtomicUsize) -> broker::Result<()> {
@@ -139,14 +134,8 @@ async fn a_transcript_erased_while_a_turn_runs_does_not_come_back() {
     let store = records().await;
     let world = World::with(|_| {}, Arc::clone(&store)).await;
     world.answer(question("one")).await;
-    let asked = question(
-        &Script {
-            tokens: Some(3),
-            hold_after: Some(2),
-            ..Script::default()
-        }
-        .question(),
-    );
+    let asked =
+        question(&Script { tokens: Some(3), hold_after: Some(2), ..Script::default() }.question());
     let mut events = world.ask(asked).await.unwrap();
     until(&mut events, 2).await;
     let key = Key::session(&Session::parse("ann", "s").unwrap());
@@ -181,13 +170,7 @@ async fn without_its_past_a_turn_fails_before_the_model_is_asked() {
 async fn an_answer_that_cannot_be_stored_is_not_completed() {
     let broken = Error::Corrupt("the disk".to_owned());
     let world = World::with(|_| {}, Refusing::new(0, 1, broken).await).await;
-    let asked = question(
-        &Script {
-            tokens: Some(2),
-            ..Script::default()
-        }
-        .question(),
-    );
+    let asked = question(&Script { tokens: Some(2), ..Script::default() }.question());
     let answer = world.answer(asked).await;
     assert_eq!(answer.text(), "t0 t1 ");
     assert_eq!(answer.failure(), ("store_unavailable", true));

@@ -46,11 +46,7 @@ async fn an_answer_is_streamed_with_indices_from_one_and_ends_once() {
 #[tokio::test]
 async fn attaching_again_at_every_index_gives_exactly_the_rest_while_it_runs_and_after() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(30),
-        hold_after: Some(20),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(30), hold_after: Some(20), ..Script::default() });
     let mut first = world.ask(asked.clone()).await.unwrap();
     until(&mut first, 20).await;
     let mut running = Vec::new();
@@ -78,19 +74,12 @@ async fn attaching_again_at_every_index_gives_exactly_the_rest_while_it_runs_and
 #[tokio::test]
 async fn a_reader_that_comes_late_gets_what_it_missed_as_one_event() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(60),
-        hold_after: Some(50),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(60), hold_after: Some(50), ..Script::default() });
     let mut first = world.ask(asked.clone()).await.unwrap();
     until(&mut first, 50).await;
     let mut late = world.ask(again(&asked, 7)).await.unwrap();
     let event = next(&mut late).await;
-    assert_eq!(
-        (event.index, event.kind),
-        (50, Some(Kind::Text(tokens(7..50))))
-    );
+    assert_eq!((event.index, event.kind), (50, Some(Kind::Text(tokens(7..50)))));
     drop(first);
     world.model.release();
     assert_eq!(Answer::read(late).await.text(), tokens(50..60));
@@ -99,11 +88,7 @@ async fn a_reader_that_comes_late_gets_what_it_missed_as_one_event() {
 #[tokio::test]
 async fn a_turn_runs_on_without_readers_and_nothing_is_lost() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(40),
-        hold_after: Some(10),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(40), hold_after: Some(10), ..Script::default() });
     let mut first = world.ask(asked.clone()).await.unwrap();
     let before = texts(&until(&mut first, 10).await);
     drop(first);
@@ -117,11 +102,7 @@ async fn a_turn_runs_on_without_readers_and_nothing_is_lost() {
 async fn a_turn_nobody_reads_for_the_grace_drops_its_call_and_runs_anew_when_asked() {
     let short = Duration::from_millis(30);
     let world = World::with(|config| config.grace = short, records().await).await;
-    let asked = script(&Script {
-        tokens: Some(5),
-        hold_after: Some(3),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(5), hold_after: Some(3), ..Script::default() });
     let mut events = world.ask(asked.clone()).await.unwrap();
     until(&mut events, 3).await;
     drop(events);
@@ -129,10 +110,7 @@ async fn a_turn_nobody_reads_for_the_grace_drops_its_call_and_runs_anew_when_ask
     world.model.release();
     let answer = world.answer(again(&asked, 3)).await;
     assert_eq!(answer.events[0].index, 4);
-    assert_eq!(
-        answer.events[0].kind,
-        Some(Kind::Rewind(proto::Rewind { to: 0 }))
-    );
+    assert_eq!(answer.events[0].kind, Some(Kind::Rewind(proto::Rewind { to: 0 })));
     assert_eq!(answer.text(), tokens(0..5));
     assert!(answer.completed(), "nobody asked to stop it");
 }
@@ -140,16 +118,10 @@ async fn a_turn_nobody_reads_for_the_grace_drops_its_call_and_runs_anew_when_ask
 #[tokio::test]
 async fn a_turn_that_is_not_known_takes_back_what_was_shown_of_it() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(3),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(3), ..Script::default() });
     let answer = world.answer(again(&asked, 41)).await;
     assert_eq!(answer.events[0].index, 42);
-    assert_eq!(
-        answer.events[0].kind,
-        Some(Kind::Rewind(proto::Rewind { to: 0 }))
-    );
+    assert_eq!(answer.events[0].kind, Some(Kind::Rewind(proto::Rewind { to: 0 })));
     assert_eq!(answer.text(), tokens(0..3));
     let rest = world.answer(again(&asked, 43)).await;
     assert_eq!(rest.text(), tokens(1..3));
@@ -158,18 +130,11 @@ async fn a_turn_that_is_not_known_takes_back_what_was_shown_of_it() {
 #[tokio::test]
 async fn a_cancel_ends_the_turn_and_its_call_at_once_and_keeps_the_text() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(5),
-        stall_after: Some(3),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(5), stall_after: Some(3), ..Script::default() });
     let mut events = world.ask(asked.clone()).await.unwrap();
     let shown = texts(&until(&mut events, 3).await);
     assert!(world.cancel(&asked).await);
-    assert!(matches!(
-        Answer::read(events).await.end(),
-        Kind::Cancelled(_)
-    ));
+    assert!(matches!(Answer::read(events).await.end(), Kind::Cancelled(_)));
     world.model.wait_for_hangup().await.unwrap();
     assert!(!world.cancel(&asked).await, "it does not run any more");
     let replayed = world.answer(asked).await;
@@ -182,11 +147,7 @@ async fn a_cancel_ends_the_turn_and_its_call_at_once_and_keeps_the_text() {
 #[tokio::test]
 async fn two_callers_of_one_turn_share_one_call_and_see_the_same() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(20),
-        every_ms: 1,
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(20), every_ms: 1, ..Script::default() });
     let (one, two) = tokio::join!(world.answer(asked.clone()), world.answer(asked));
     assert_eq!(one.text(), tokens(0..20));
     assert_eq!(two.text(), tokens(0..20));
@@ -196,19 +157,12 @@ async fn two_callers_of_one_turn_share_one_call_and_see_the_same() {
 #[tokio::test]
 async fn a_drain_lets_running_turns_end_and_takes_no_new_ones() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(9),
-        hold_after: Some(3),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(9), hold_after: Some(3), ..Script::default() });
     let mut events = world.ask(asked).await.unwrap();
     until(&mut events, 3).await;
     world.life.drain();
     let refused = world.ask(question("hello")).await.unwrap_err();
-    assert!(
-        matches!(refused.code(), Code::Unavailable | Code::Unknown),
-        "{refused:?}"
-    );
+    assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown), "{refused:?}");
     world.model.release();
     let rest = Answer::read(events).await;
     assert_eq!(rest.text(), tokens(3..9));
@@ -220,11 +174,7 @@ async fn a_drain_lets_running_turns_end_and_takes_no_new_ones() {
 #[tokio::test]
 async fn a_drain_does_not_wait_for_a_turn_that_nobody_reads() {
     let world = World::new().await;
-    let asked = script(&Script {
-        tokens: Some(9),
-        stall_after: Some(3),
-        ..Script::default()
-    });
+    let asked = script(&Script { tokens: Some(9), stall_after: Some(3), ..Script::default() });
     let mut events = world.ask(asked).await.unwrap();
     until(&mut events, 3).await;
     drop(events);

@@ -52,10 +52,7 @@ impl World {
         let model = FakeModel::start().await.unwrap();
         let mut config = Config {
             model: Some("openai/script".to_owned()),
-            openai: OpenAi {
-                key: Some("sk-very-secret".into()),
-                base_url: Some(model.base_url()),
-            },
+            openai: OpenAi { key: Some("sk-very-secret".into()), base_url: Some(model.base_url()) },
             ..Config::default()
         };
         change(&mut config);
@@ -64,17 +61,10 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = agent.clone();
-        life.serve("agent", async move {
-            serving.serve(agent::incoming(listener)).await
-        });
+        life.serve("agent", async move { serving.serve(agent::incoming(listener)).await });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
         let channel = channel.connect().await.unwrap();
-        Self {
-            client: Client::new(channel.clone()),
-            channel,
-            model,
-            life,
-        }
+        Self { client: Client::new(channel.clone()), channel, model, life }
     }
 
     pub(crate) async fn ask(&self, request: AskRequest) -> Result<Streaming<AskEvent>, Status> {
@@ -119,18 +109,12 @@ pub(crate) fn script(script: &Script) -> AskRequest {
 }
 
 pub(crate) fn message(role: &str, content: &str) -> Message {
-    Message {
-        role: role.to_owned(),
-        content: content.to_owned(),
-    }
+    Message { role: role.to_owned(), content: content.to_owned() }
 }
 
 /// The same turn, for a caller that has everything up to `index`.
 pub(crate) fn again(request: &AskRequest, index: u32) -> AskRequest {
-    AskRequest {
-        resume_after: index,
-        ..request.clone()
-    }
+    AskRequest { resume_after: index, ..request.clone() }
 }
 
 /// The next event; within a bound, so that a test cannot hang.
@@ -158,9 +142,7 @@ impl Answer {
     pub(crate) async fn read(events: Streaming<AskEvent>) -> Self {
         let all = events.map(Result::unwrap).collect();
         let all = tokio::time::timeout(Duration::from_secs(20), all);
-        Self {
-            events: all.await.expect("an end in time"),
-        }
+        Self { events: all.await.expect("an end in time") }
     }
 
     pub(crate) fn text(&self) -> String {

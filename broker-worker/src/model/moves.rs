@@ -20,17 +20,13 @@ fn events((_, _, said): Line) -> Vec<Event> {
         Said::Resumed => vec![event::Kind::Resumed(Resumed {})],
         Said::Text(index) => {
             let kind = Some(event::Kind::Text(String::new()));
-            return vec![Event {
-                index: index.into(),
-                kind,
-            }];
+            return vec![Event { index: index.into(), kind }];
         }
         Said::Completed => vec![event::Kind::Completed(Completed::default())],
         Said::Cancelled => vec![event::Kind::Cancelled(Cancelled {})],
-        Said::CancelledUnbegun => vec![
-            event::Kind::Started(Started::default()),
-            event::Kind::Cancelled(Cancelled {}),
-        ],
+        Said::CancelledUnbegun => {
+            vec![event::Kind::Started(Started::default()), event::Kind::Cancelled(Cancelled {})]
+        }
         Said::Lost => vec![event::Kind::Failed(Failed::default())],
         Said::CancelRequested => vec![event::Kind::CancelRequested(CancelRequested {})],
         Said::Deleted => vec![event::Kind::Deleted(Deleted {})],
@@ -123,9 +119,7 @@ impl Search {
         let state = self.state(&world.log);
         for (turn, job) in world.jobs.iter().enumerate() {
             let id = name(index(turn));
-            let ended = state
-                .as_ref()
-                .is_some_and(|it| it.turn_id == id && it.ending != 0);
+            let ended = state.as_ref().is_some_and(|it| it.turn_id == id && it.ending != 0);
             let asked = state.as_ref().is_some_and(|it| it.is_cancelled(&id));
             if job.present && !ended && !asked {
                 let mut after = world.clone();
@@ -170,24 +164,14 @@ impl Search {
             after.fate.crashes -= 1;
             next.push(after);
         }
-        let to = |phase| {
-            Some(Worker {
-                phase,
-                ..worker.clone()
-            })
-        };
+        let to = |phase| Some(Worker { phase, ..worker.clone() });
         match worker.phase {
             Phase::Look => {
                 let known = index(world.log.len());
                 let state = self.state(&world.log);
                 let last = state.map_or(0, |it| index(it.last_index as usize));
                 let phase = Phase::Front;
-                let looked = Worker {
-                    known,
-                    index: last,
-                    phase,
-                    ..worker.clone()
-                };
+                let looked = Worker { known, index: last, phase, ..worker.clone() };
                 next.push(with(world, at, Some(looked)));
             }
             Phase::Front => next.push(turned(world, at, worker, self.decide(world, worker))),
@@ -221,27 +205,16 @@ impl Search {
     /// `Attempt::run`: what the log and then the queue said.
     fn decide(&mut self, world: &World, worker: &Worker) -> Option<Worker> {
         let mut state = self.state(&world.log[..worker.known.into()]);
-        if let Some(state) = state
-            .as_mut()
-            .filter(|_| self.is(Mutation::CancelForgotten))
-        {
+        if let Some(state) = state.as_mut().filter(|_| self.is(Mutation::CancelForgotten)) {
             state.cancels.clear();
         }
-        let mut front = worker
-            .front
-            .unwrap_or_else(|| front(world, worker.turn.into()));
+        let mut front = worker.front.unwrap_or_else(|| front(world, worker.turn.into()));
         if self.is(Mutation::FrontIgnored) {
             front = Front::Mine;
         }
         let turn = name(worker.turn);
-        let me = Me {
-            turn: &turn,
-            attempt: worker.attempt.into(),
-        };
-        let say = |said| Phase::Say {
-            said,
-            doubtful: false,
-        };
+        let me = Me { turn: &turn, attempt: worker.attempt.into() };
+        let say = |said| Phase::Say { said, doubtful: false };
         let phase = match step(me, state.as_ref(), front, ATTEMPTS) {
             Step::Leave => return None,
             Step::Park => Phase::Parked,
@@ -252,11 +225,7 @@ impl Search {
             Step::Cancel { begun: false } => say(Said::CancelledUnbegun),
             Step::Seal | Step::EndLost => say(Said::Lost),
         };
-        Some(Worker {
-            phase,
-            front: None,
-            ..worker.clone()
-        })
+        Some(Worker { phase, front: None, ..worker.clone() })
     }
 
     /// `broker::append`, one try of it.
@@ -269,10 +238,7 @@ impl Search {
     ) -> Result<(), String> {
         let line = (self.about(world, worker, said), worker.attempt, said);
         let expected = usize::from(worker.known);
-        let turns_to = |phase| Worker {
-            phase,
-            ..worker.clone()
-        };
+        let turns_to = |phase| Worker { phase, ..worker.clone() };
         if world.log.len() == expected || self.is(Mutation::NoCondition) {
             return self.store(world, at, (worker, line), next);
         }
@@ -307,14 +273,8 @@ impl Search {
         let known = index(after.log.len());
         next.push(with(&after, at, Some(told(worker, known, said))));
         if world.fate.lost_answers > 0 {
-            let phase = Phase::Say {
-                said,
-                doubtful: true,
-            };
-            let untold = Worker {
-                phase,
-                ..worker.clone()
-            };
+            let phase = Phase::Say { said, doubtful: true };
+            let untold = Worker { phase, ..worker.clone() };
             // The answer was lost, or the question never arrived.
             for reached in [&after, world] {
                 let mut doubted = with(reached, at, Some(untold.clone()));
@@ -331,18 +291,13 @@ impl Search {
             return worker.turn;
         }
         let state = self.state(&world.log[..worker.known.into()]);
-        state
-            .and_then(|it| it.turn_id.parse().ok())
-            .unwrap_or(worker.turn)
+        state.and_then(|it| it.turn_id.parse().ok()).unwrap_or(worker.turn)
     }
 
     /// `Relay::written` after a refusal.
     fn relook(&mut self, world: &World, worker: &Worker, said: Said) -> Option<Worker> {
         let turn = name(worker.turn);
-        let me = Me {
-            turn: &turn,
-            attempt: worker.attempt.into(),
-        };
+        let me = Me { turn: &turn, attempt: worker.attempt.into() };
         let known = index(world.log.len());
         let state = self.state(&world.log);
         let mut last = u32::from(worker.index);
@@ -355,47 +310,28 @@ impl Search {
             Standing::Cancelled if self.is(Mutation::CancelForgotten) => said,
             Standing::Cancelled => Said::Cancelled,
         };
-        let phase = Phase::Say {
-            said,
-            doubtful: false,
-        };
-        Some(Worker {
-            known,
-            phase,
-            ..worker.clone()
-        })
+        let phase = Phase::Say { said, doubtful: false };
+        Some(Worker { known, phase, ..worker.clone() })
     }
 }
 
 /// Whether another worker holds the same attempt number of the same job.
 fn is_twin(world: &World, at: usize, worker: &Worker) -> bool {
     let same = |it: &Worker| (it.turn, it.attempt) == (worker.turn, worker.attempt);
-    let others = world
-        .workers
-        .iter()
-        .enumerate()
-        .filter(|(other, _)| *other != at);
+    let others = world.workers.iter().enumerate().filter(|(other, _)| *other != at);
     others.filter_map(|(_, it)| it.as_ref()).any(same)
 }
 
 /// A worker that knows its entry to be stored.
 fn told(worker: &Worker, known: u8, said: Said) -> Worker {
     let (index, phase) = (reached(said, worker.index), stored(said, worker.index));
-    Worker {
-        known,
-        index,
-        phase,
-        ..worker.clone()
-    }
+    Worker { known, index, phase, ..worker.clone() }
 }
 
 /// What follows a stored entry: one piece of text, then the end. `index` is the
 /// last one stored before it.
 fn stored(said: Said, index: u8) -> Phase {
-    let say = |said| Phase::Say {
-        said,
-        doubtful: false,
-    };
+    let say = |said| Phase::Say { said, doubtful: false };
     match said {
         Said::Started => say(Said::Text(1)),
         Said::Resumed if index == 0 => say(Said::Text(1)),
@@ -450,11 +386,7 @@ fn turned(world: &World, at: usize, before: &Worker, worker: Option<Worker>) -> 
 fn submit(world: &World, next: &mut Vec<World>) {
     if world.jobs.len() < usize::from(TURNS) {
         let mut after = world.clone();
-        after.jobs.push(Job {
-            present: true,
-            leased: false,
-            attempts: 0,
-        });
+        after.jobs.push(Job { present: true, leased: false, attempts: 0 });
         next.push(after);
     }
 }

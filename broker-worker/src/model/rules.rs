@@ -35,9 +35,7 @@ pub(super) fn check(log: &[Line]) -> Result<(), String> {
                 running = Some((turn, attempt));
             }
             Said::Text(_) | Said::Completed if running != Some((turn, attempt)) => {
-                return Err(format!(
-                    "{said:?} of {turn}.{attempt} while {running:?} runs"
-                ));
+                return Err(format!("{said:?} of {turn}.{attempt} while {running:?} runs"));
             }
             Said::Completed if asked.contains(&turn) => {
                 return Err("completed after an accepted cancel".to_owned());
@@ -73,11 +71,7 @@ fn follow(told: u8, said: Said) -> Result<u8, String> {
 /// was erased and has not returned.
 pub(super) fn finished(world: &World) -> Result<(), String> {
     let is_tombstone = |it: &Line| it.2 == Said::Deleted;
-    let kept = world
-        .log
-        .iter()
-        .rposition(is_tombstone)
-        .map_or(0, |at| at + 1);
+    let kept = world.log.iter().rposition(is_tombstone).map_or(0, |at| at + 1);
     let (before, after) = world.log.split_at(kept);
     for turn in 0..index(world.jobs.len()) {
         let erased = world.erased.contains(&turn) || before.iter().any(|it| it.0 == turn);

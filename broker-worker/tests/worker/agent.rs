@@ -23,20 +23,12 @@ pub(crate) enum Line {
 }
 
 pub(crate) fn text(index: u32, text: &str) -> Line {
-    Line::Say(AskEvent {
-        index,
-        kind: Some(ask_event::Kind::Text(text.to_owned())),
-    })
+    Line::Say(AskEvent { index, kind: Some(ask_event::Kind::Text(text.to_owned())) })
 }
 
 pub(crate) fn completed(index: u32) -> Line {
-    let kind = ask_event::Kind::Completed(Completed {
-        finish_reason: "stop".to_owned(),
-    });
-    Line::Say(AskEvent {
-        index,
-        kind: Some(kind),
-    })
+    let kind = ask_event::Kind::Completed(Completed { finish_reason: "stop".to_owned() });
+    Line::Say(AskEvent { index, kind: Some(kind) })
 }
 
 /// What an agent was asked.
@@ -95,11 +87,7 @@ impl KnowledgeAgent for Agent {
         &self,
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
-        self.heard
-            .lock()
-            .unwrap()
-            .cancels
-            .push(request.into_inner().turn_id);
+        self.heard.lock().unwrap().cancels.push(request.into_inner().turn_id);
         Ok(Response::new(CancelResponse { found: true }))
     }
 }

@@ -16,11 +16,7 @@ use agent::{Line, completed, text};
 use shop::Shop;
 
 fn kinds(events: &[Event]) -> Vec<&'static str> {
-    events
-        .iter()
-        .filter_map(|it| it.kind.as_ref())
-        .map(event::Kind::name)
-        .collect()
+    events.iter().filter_map(|it| it.kind.as_ref()).map(event::Kind::name).collect()
 }
 
 fn spoken(events: &[Event]) -> String {
@@ -69,9 +65,7 @@ async fn a_call_the_agent_refuses_is_a_failed_turn_with_its_reason() {
     let turn = shop.submit(Admission::IfEmpty).await;
     shop.work();
     let (events, state) = shop.until_end(&turn).await;
-    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else {
-        panic!()
-    };
+    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else { panic!() };
     assert_eq!(
         (failed.code.as_str(), failed.message.as_str()),
         ("invalid_request", "model: is not offered")
@@ -87,9 +81,7 @@ async fn an_event_too_large_for_the_log_fails_the_turn() {
     shop.work();
     let (events, _) = shop.until_end(&turn).await;
     assert_eq!(spoken(&events), "ok");
-    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else {
-        panic!()
-    };
+    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else { panic!() };
     assert_eq!(failed.code, "event_too_large");
 }
 
@@ -97,8 +89,7 @@ async fn an_event_too_large_for_the_log_fails_the_turn() {
 async fn a_turn_cancelled_before_it_began_never_reaches_the_agent() {
     let shop = Shop::new(vec![]).await;
     let turn = shop.submit(Admission::IfEmpty).await;
-    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {}))
-        .await;
+    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {})).await;
     shop.work();
     let (events, state) = shop.until_end(&turn).await;
     assert_eq!(kinds(&events), ["cancel_requested", "started", "cancelled"]);
@@ -113,63 +104,34 @@ async fn a_cancel_while_the_agent_is_silent_ends_the_turn_and_keeps_the_text() {
     let turn = shop.submit(Admission::IfEmpty).await;
     shop.work();
     shop.until(|events| spoken(events) == "kept").await;
-    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {}))
-        .await;
+    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {})).await;
     let (events, _) = shop.until_end(&turn).await;
-    assert_eq!(
-        kinds(&events),
-        ["started", "text", "cancel_requested", "cancelled"]
-    );
+    assert_eq!(kinds(&events), ["started", "text", "cancel_requested", "cancelled"]);
     assert_eq!(shop.cancels(), [turn.to_string()]);
 }
 
 #[tokio::test]
 async fn a_fenced_worker_stops_without_a_word_to_log_or_queue() {
-    let shop = Shop::new(vec![vec![
-        text(1, "a"),
-        Line::Hold,
-        text(2, "b"),
-        completed(3),
-    ]])
-    .await;
+    let shop = Shop::new(vec![vec![text(1, "a"), Line::Hold, text(2, "b"), completed(3)]]).await;
     let turn = shop.submit(Admission::IfEmpty).await;
     shop.work();
     shop.until(|events| spoken(events) == "a").await;
     shop.say(&turn, 7, event::Kind::Resumed(Resumed {})).await;
     shop.until_hung_up().await;
     assert_eq!(shop.last().await.entry.attempt, 7);
-    assert_eq!(
-        shop.broker
-            .queue
-            .pending(&shop.session)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(shop.broker.queue.pending(&shop.session).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_later_attempt_asks_from_the_last_stored_index() {
     let shop = Shop::new(vec![vec![text(5, "e"), completed(6)]]).await;
     let turn = shop.submit(Admission::IfEmpty).await;
-    shop.say(&turn, 0, event::Kind::Started(Started::default()))
+    shop.say(&turn, 0, event::Kind::Started(Started::default())).await;
+    shop.say_event(&turn, 0, Event { index: 4, kind: Some(event::Kind::Text("abcd".into())) })
         .await;
-    shop.say_event(
-        &turn,
-        0,
-        Event {
-            index: 4,
-            kind: Some(event::Kind::Text("abcd".into())),
-        },
-    )
-    .await;
     shop.work();
     let (events, _) = shop.until_end(&turn).await;
-    assert_eq!(
-        kinds(&events),
-        ["started", "text", "resumed", "text", "completed"]
-    );
+    assert_eq!(kinds(&events), ["started", "text", "resumed", "text", "completed"]);
     assert_eq!(spoken(&events), "abcde");
     assert_eq!(shop.calls()[0].resume_after, 4);
 }
@@ -178,24 +140,16 @@ async fn a_later_attempt_asks_from_the_last_stored_index() {
 async fn a_hopeless_job_is_sealed_and_filed() {
     let shop = Shop::new(vec![]).await;
     let turn = shop.submit(Admission::IfEmpty).await;
-    shop.say(&turn, 0, event::Kind::Started(Started::default()))
-        .await;
+    shop.say(&turn, 0, event::Kind::Started(Started::default())).await;
     for _ in 0..4 {
         shop.say(&turn, 0, event::Kind::Resumed(Resumed {})).await;
     }
     shop.work();
     let (events, _) = shop.until_end(&turn).await;
-    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else {
-        panic!()
-    };
+    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else { panic!() };
     assert_eq!(failed.code, "attempts_exhausted");
     let key = Key::session(&shop.session).child(&turn.to_string());
-    let letter = shop
-        .broker
-        .records
-        .get(Bucket::DeadLetters, &key)
-        .await
-        .unwrap();
+    let letter = shop.broker.records.get(Bucket::DeadLetters, &key).await.unwrap();
     assert!(letter.is_some());
     assert!(shop.calls().is_empty());
     shop.until_empty().await;
@@ -205,52 +159,31 @@ async fn a_hopeless_job_is_sealed_and_filed() {
 async fn a_running_turn_without_a_job_is_ended_as_lost_before_the_next_begins() {
     let shop = Shop::new(vec![vec![completed(1)]]).await;
     let lost = proto::TurnId::new();
-    shop.say(&lost, 1, event::Kind::Started(Started::default()))
-        .await;
+    shop.say(&lost, 1, event::Kind::Started(Started::default())).await;
     let turn = shop.submit(Admission::IfEmpty).await;
     shop.work();
     let (events, _) = shop.until_end(&turn).await;
-    assert_eq!(
-        kinds(&events),
-        ["started", "failed", "started", "completed"]
-    );
-    let Some(event::Kind::Failed(failed)) = &events[1].kind else {
-        panic!()
-    };
+    assert_eq!(kinds(&events), ["started", "failed", "started", "completed"]);
+    let Some(event::Kind::Failed(failed)) = &events[1].kind else { panic!() };
     assert_eq!(failed.code, "lost");
 }
 
 #[tokio::test]
 async fn turns_of_a_session_run_one_after_the_other() {
-    let shop = Shop::new(vec![
-        vec![text(1, "one"), Line::Hold],
-        vec![text(1, "two"), completed(2)],
-    ])
-    .await;
+    let shop =
+        Shop::new(vec![vec![text(1, "one"), Line::Hold], vec![text(1, "two"), completed(2)]]).await;
     let first = shop.submit(Admission::Enqueue).await;
     shop.work();
     shop.until(|events| spoken(events) == "one").await;
     let second = shop.submit(Admission::Enqueue).await;
-    shop.say(&first, 0, event::Kind::CancelRequested(CancelRequested {}))
-        .await;
+    shop.say(&first, 0, event::Kind::CancelRequested(CancelRequested {})).await;
     let (events, _) = shop.until_end(&second).await;
     assert_eq!(
         kinds(&events),
-        [
-            "started",
-            "text",
-            "cancel_requested",
-            "cancelled",
-            "started",
-            "text",
-            "completed"
-        ]
+        ["started", "text", "cancel_requested", "cancelled", "started", "text", "completed"]
     );
     shop.until_empty().await;
-    assert_eq!(
-        shop.broker.queue.first(&shop.session).await.unwrap(),
-        None::<Sequence>
-    );
+    assert_eq!(shop.broker.queue.first(&shop.session).await.unwrap(), None::<Sequence>);
 }
 
 #[tokio::test]
@@ -297,8 +230,7 @@ async fn a_parked_turn_goes_on_although_its_worker_has_one_slot_and_waits_with_i
     shop.until(|events| spoken(events) == "one").await;
     let second = shop.submit(Admission::Enqueue).await;
     shop.work_on(1);
-    shop.say(&first, 0, event::Kind::CancelRequested(CancelRequested {}))
-        .await;
+    shop.say(&first, 0, event::Kind::CancelRequested(CancelRequested {})).await;
     let (_, state) = shop.until_end(&second).await;
     assert_eq!(state.ending(), Ending::Completed);
 }

@@ -42,24 +42,13 @@ impl Shop {
         let (life, service) = (Lifecycle::new(), KnowledgeAgentServer::new(agent.clone()));
         life.serve("agent", async move {
             let server = tonic::transport::Server::builder().add_service(service);
-            server
-                .serve_with_incoming(TcpListenerStream::new(listener))
-                .await
+            server.serve_with_incoming(TcpListenerStream::new(listener)).await
         });
         // No test waits for a lease to end: what is handed over is given back.
-        let limits = Limits {
-            lease: Duration::from_secs(3600),
-            ..Limits::default()
-        };
+        let limits = Limits { lease: Duration::from_secs(3600), ..Limits::default() };
         let broker = broker::sqlite::open(Place::Memory, limits).await.unwrap();
         let session = Session::parse("u", "s").unwrap();
-        Self {
-            broker,
-            session,
-            life,
-            agent,
-            url,
-        }
+        Self { broker, session, life, agent, url }
     }
 
     /// Lets a worker loose.
@@ -70,10 +59,7 @@ impl Shop {
     /// Lets a worker loose that has room for so many turns.
     pub(crate) fn work_on(&self, slots: usize) {
         let agent = broker_worker::Agent::url(&self.url).unwrap();
-        let config = broker_worker::Config {
-            slots,
-            ..broker_worker::Config::new(vec![agent])
-        };
+        let config = broker_worker::Config { slots, ..broker_worker::Config::new(vec![agent]) };
         let worker = broker_worker::run(config, self.broker.clone(), self.life.clone());
         self.life.serve("worker", worker);
     }
@@ -88,10 +74,7 @@ impl Shop {
 
     pub(crate) async fn submit(&self, admission: Admission) -> TurnId {
         let turn = TurnId::new();
-        let question = Message {
-            role: "user".into(),
-            content: "why?".into(),
-        };
+        let question = Message { role: "user".into(), content: "why?".into() };
         let job = Job {
             version: FORMAT,
             user_id: self.session.user.to_string(),
@@ -100,11 +83,7 @@ impl Shop {
             messages: vec![question],
             ..Job::default()
         };
-        self.broker
-            .queue
-            .submit(&self.session, &job, admission)
-            .await
-            .unwrap();
+        self.broker.queue.submit(&self.session, &job, admission).await.unwrap();
         turn
     }
 
@@ -116,14 +95,9 @@ impl Shop {
     pub(crate) async fn say_event(&self, turn: &TurnId, attempt: u32, event: Event) {
         loop {
             let last = self.broker.log.last(&self.session).await.unwrap();
-            let last = last
-                .as_ref()
-                .map(|it| (it.sequence.0, it.entry.state.as_ref().unwrap()));
+            let last = last.as_ref().map(|it| (it.sequence.0, it.entry.state.as_ref().unwrap()));
             let entry = Entry::after(last, &turn.to_string(), attempt, vec![event.clone()]);
-            match broker::append(&*self.broker.log, &self.session, &entry)
-                .await
-                .unwrap()
-            {
+            match broker::append(&*self.broker.log, &self.session, &entry).await.unwrap() {
                 Outcome::Stored(_) => return,
                 Outcome::Refused => {}
             }
@@ -140,14 +114,10 @@ impl Shop {
         enough: impl Fn(&[Event]) -> bool,
     ) -> (Vec<Event>, SessionState) {
         let log = Arc::clone(&self.broker.log);
-        let mut follow = Follow::open(log, self.session.clone(), From::Start)
-            .await
-            .unwrap();
+        let mut follow = Follow::open(log, self.session.clone(), From::Start).await.unwrap();
         let mut events = Vec::new();
         loop {
-            let Followed::Entry(stored) = follow.next().await.unwrap() else {
-                panic!("a gap")
-            };
+            let Followed::Entry(stored) = follow.next().await.unwrap() else { panic!("a gap") };
             events.extend(stored.entry.events);
             if enough(&events) {
                 return (events, stored.entry.state.unwrap());
@@ -159,14 +129,10 @@ impl Shop {
     pub(crate) async fn until_end(&self, turn: &TurnId) -> (Vec<Event>, SessionState) {
         let turn = turn.to_string();
         let log = Arc::clone(&self.broker.log);
-        let mut follow = Follow::open(log, self.session.clone(), From::Start)
-            .await
-            .unwrap();
+        let mut follow = Follow::open(log, self.session.clone(), From::Start).await.unwrap();
         let mut events = Vec::new();
         loop {
-            let Followed::Entry(stored) = follow.next().await.unwrap() else {
-                panic!("a gap")
-            };
+            let Followed::Entry(stored) = follow.next().await.unwrap() else { panic!("a gap") };
             let over = stored.entry.turn_id == turn && stored.entry.ending().is_some();
             events.extend(stored.entry.events);
             if over {
@@ -184,14 +150,7 @@ impl Shop {
 
     /// Waits until the session has no job.
     pub(crate) async fn until_empty(&self) {
-        while self
-            .broker
-            .queue
-            .first(&self.session)
-            .await
-            .unwrap()
-            .is_some()
-        {
+        while self.broker.queue.first(&self.session).await.unwrap().is_some() {
             tokio::task::yield_now().await;
         }
     }

@@ -12,36 +12,19 @@ use crate::stage::{up, weir};
 async fn ask_prints_the_answer_on_stdout_and_its_sources_on_stderr() -> Result<()> {
     let server = up(&["--ephemeral"]).await?;
     let page = server.value("page")?;
-    let (code, output) = Weir::run(weir(&[
-        "ask",
-        "--server",
-        &page,
-        "How do I add more workers?",
-    ]))
-    .await?;
+    let (code, output) =
+        Weir::run(weir(&["ask", "--server", &page, "How do I add more workers?"])).await?;
     assert_eq!(code, Some(0), "{output:?}");
     assert!(output.stdout.join(" ").contains("worker"), "{output:?}");
-    assert!(
-        output.stderr.iter().any(|it| it.starts_with("[1] en/")),
-        "{output:?}"
-    );
+    assert!(output.stderr.iter().any(|it| it.starts_with("[1] en/")), "{output:?}");
 
     let (code, output) =
         Weir::run(weir(&["ask", "--json", "--server", &page, "What is Weir?"])).await?;
     assert_eq!(code, Some(0), "{output:?}");
-    let events: Vec<Value> = output
-        .stdout
-        .iter()
-        .map(|it| serde_json::from_str(it))
-        .collect::<Result<_, _>>()?;
-    assert_eq!(
-        events.first().map(|it| it["event"].clone()),
-        Some("started".into())
-    );
-    assert_eq!(
-        events.last().map(|it| it["event"].clone()),
-        Some("completed".into())
-    );
+    let events: Vec<Value> =
+        output.stdout.iter().map(|it| serde_json::from_str(it)).collect::<Result<_, _>>()?;
+    assert_eq!(events.first().map(|it| it["event"].clone()), Some("started".into()));
+    assert_eq!(events.last().map(|it| it["event"].clone()), Some("completed".into()));
     Ok(())
 }
 
@@ -53,10 +36,7 @@ async fn chat_remembers_its_session_and_tail_prints_it() -> Result<()> {
     command.stdin(Stdio::piped());
     let mut chat = Weir::spawn(command)?;
     chat.say("What is Weir?").await?;
-    chat.wait_for("an answer", |it| {
-        it.stderr.iter().any(|line| line.starts_with("[1]"))
-    })
-    .await?;
+    chat.wait_for("an answer", |it| it.stderr.iter().any(|line| line.starts_with("[1]"))).await?;
 
     let tail = weir(&["tail", "--server", &page, "--after", "start", "mine"]);
     let tail = Weir::spawn(tail)?;
@@ -74,9 +54,6 @@ async fn a_gateway_that_is_not_there_is_one_clear_line() -> Result<()> {
     let (code, output) =
         Weir::run(weir(&["ask", "--server", "http://127.0.0.1:9", "hello"])).await?;
     assert_eq!(code, Some(1));
-    assert!(
-        output.stderr.len() == 1 && output.stderr[0].contains("127.0.0.1:9"),
-        "{output:?}"
-    );
+    assert!(output.stderr.len() == 1 && output.stderr[0].contains("127.0.0.1:9"), "{output:?}");
     Ok(())
 }

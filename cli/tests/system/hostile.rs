@@ -10,21 +10,14 @@ use crate::stage::{Client, text, up};
 async fn refused(client: &Client, session: &str, body: String, expected: u16) -> Result<()> {
     let shown: String = body.chars().take(60).collect();
     let request = client.post(&format!("/v1/sessions/{session}/turns"));
-    let response = request
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await?;
+    let response = request.header("content-type", "application/json").body(body).send().await?;
     let status = response.status().as_u16();
     let kind = response.headers()["content-type"].to_str()?.to_owned();
     let problem: Value = response.json().await?;
     assert_eq!(status, expected, "{session} {shown}: {problem}");
     assert_eq!(kind, "application/problem+json", "{session} {shown}");
     assert_eq!(problem["status"], status, "{session} {shown}");
-    assert!(
-        problem["detail"].as_str().is_some_and(|it| !it.is_empty()),
-        "{session} {shown}"
-    );
+    assert!(problem["detail"].as_str().is_some_and(|it| !it.is_empty()), "{session} {shown}");
     Ok(())
 }
 
@@ -68,11 +61,7 @@ async fn odd_ids_are_fine_and_isolated() -> Result<()> {
     let weir = up(&["--ephemeral"]).await?;
     let client = Client::of(&weir)?;
     for session in ["a.b", "*", "%3E", "a%20b", "%E7%94%A8%E6%88%B7"] {
-        client
-            .ask(session, "What is Weir?")
-            .await?
-            .read_all()
-            .await?;
+        client.ask(session, "What is Weir?").await?.read_all().await?;
     }
     for session in ["a", "b", "a.c", "a%20"] {
         let state: Value = client
@@ -91,9 +80,7 @@ async fn an_unknown_model_fails_the_turn_and_a_foreign_position_is_a_gap() -> Re
     let weir = up(&["--ephemeral"]).await?;
     let client = Client::of(&weir)?;
     let body = json!({ "userId": "test_user", "input": "hi", "model": "openai/nobody" });
-    let request = client
-        .post("/v1/sessions/m/turns")
-        .header("accept", "application/json");
+    let request = client.post("/v1/sessions/m/turns").header("accept", "application/json");
     let answer: Value = request.json(&body).send().await?.json().await?;
     assert_eq!(answer["status"], "failed", "{answer}");
     assert_eq!(answer["error"]["code"], "invalid_request", "{answer}");
@@ -101,18 +88,11 @@ async fn an_unknown_model_fails_the_turn_and_a_foreign_position_is_a_gap() -> Re
     client.ask("s", "What is Weir?").await?.read_all().await?;
     for foreign in ["0-1", "zzzz-99"] {
         let mut events = client.resume("s", foreign).await?;
-        assert!(
-            events.next().await?.is_some_and(|it| it.is("gap")),
-            "{foreign}"
-        );
+        assert!(events.next().await?.is_some_and(|it| it.is("gap")), "{foreign}");
     }
     for nonsense in ["what", "1-2-3", "-"] {
         let path = "/v1/sessions/s/events?userId=test_user";
-        let response = client
-            .get(path)
-            .header("last-event-id", nonsense)
-            .send()
-            .await?;
+        let response = client.get(path).header("last-event-id", nonsense).send().await?;
         assert_eq!(response.status(), 400, "{nonsense}");
     }
     Ok(())

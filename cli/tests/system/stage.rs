@@ -35,32 +35,17 @@ impl Fleet {
     pub(crate) async fn start() -> Result<Self> {
         let (nats, model) = (Server::start().await?, FakeModel::start().await?);
         let mut agent = weir(&["agent", "--grpc", "127.0.0.1:0", "--model", "openai/script"]);
-        agent
-            .env("NATS_URL", nats.url())
-            .env("OPENAI_BASE_URL", model.base_url());
+        agent.env("NATS_URL", nats.url()).env("OPENAI_BASE_URL", model.base_url());
         let agent = Weir::start(agent).await?;
         let url = format!("http://{}", agent.value("grpc")?);
         let worker = || start_worker(&nats, &url);
-        let gateway = || {
-            Weir::start(weir(&[
-                "gateway",
-                "--nats",
-                &nats.url(),
-                "--http",
-                "127.0.0.1:0",
-            ]))
-        };
+        let gateway =
+            || Weir::start(weir(&["gateway", "--nats", &nats.url(), "--http", "127.0.0.1:0"]));
         let (workers, gateways) = tokio::try_join!(
             async { anyhow::Ok(vec![worker().await?, worker().await?]) },
             async { anyhow::Ok(vec![gateway().await?, gateway().await?]) },
         )?;
-        Ok(Self {
-            nats,
-            model,
-            agent,
-            workers,
-            gateways,
-        })
+        Ok(Self { nats, model, agent, workers, gateways })
     }
 
     /// One more worker.
@@ -89,18 +74,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn of(gateway: &Weir) -> Result<Self> {
         let base = gateway.value("page")?.trim_end_matches('/').to_owned();
-        Ok(Self {
-            http: reqwest::Client::new(),
-            base,
-            user: "test_user".to_owned(),
-        })
+        Ok(Self { http: reqwest::Client::new(), base, user: "test_user".to_owned() })
     }
 
     pub(crate) fn user(&self, user: &str) -> Self {
-        Self {
-            user: user.to_owned(),
-            ..self.clone()
-        }
+        Self { user: user.to_owned(), ..self.clone() }
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
@@ -115,58 +93,31 @@ impl Client {
     pub(crate) async fn ask(&self, session: &str, input: &str) -> Result<Sse> {
         let request = self.post(&format!("/v1/sessions/{session}/turns"));
         let body = json!({ "userId": self.user, "input": input });
-        Sse::open(
-            request
-                .header("accept", "text/event-stream")
-                .json(&body)
-                .send()
-                .await?,
-        )
-        .await
+        Sse::open(request.header("accept", "text/event-stream").json(&body).send().await?).await
     }
 
     /// Asks; the turn's id and the position to follow it from.
     pub(crate) async fn submit(&self, session: &str, input: &str) -> Result<(String, String)> {
         let request = self.post(&format!("/v1/sessions/{session}/turns"));
         let body = json!({ "userId": self.user, "input": input });
-        let response = request
-            .header("prefer", "respond-async")
-            .json(&body)
-            .send()
-            .await?;
-        ensure!(
-            response.status() == StatusCode::ACCEPTED,
-            "{}",
-            response.text().await?
-        );
+        let response = request.header("prefer", "respond-async").json(&body).send().await?;
+        ensure!(response.status() == StatusCode::ACCEPTED, "{}", response.text().await?);
         let accepted: Value = response.json().await?;
-        let text = |name: &str| {
-            accepted[name]
-                .as_str()
-                .map(str::to_owned)
-                .context("a field")
-        };
+        let text = |name: &str| accepted[name].as_str().map(str::to_owned).context("a field");
         Ok((text("turnId")?, text("position")?))
     }
 
     /// A session's events after a position, or from `start` or `now`.
     pub(crate) async fn events(&self, session: &str, after: &str) -> Result<Sse> {
         let request = self.get(&format!("/v1/sessions/{session}/events"));
-        Sse::open(
-            request
-                .query(&[("userId", self.user.as_str()), ("after", after)])
-                .send()
-                .await?,
-        )
-        .await
+        Sse::open(request.query(&[("userId", self.user.as_str()), ("after", after)]).send().await?)
+            .await
     }
 
     /// A session's events as an `EventSource` that lost its connection asks.
     pub(crate) async fn resume(&self, session: &str, last: &str) -> Result<Sse> {
         let request = self.get(&format!("/v1/sessions/{session}/events"));
-        let request = request
-            .query(&[("userId", &self.user)])
-            .header("last-event-id", last);
+        let request = request.query(&[("userId", &self.user)]).header("last-event-id", last);
         Sse::open(request.send().await?).await
     }
 
@@ -180,22 +131,13 @@ impl Client {
         if let Some(turn) = turn {
             body["turnId"] = turn.into();
         }
-        Ok(self
-            .post(&format!("/v1/sessions/{session}/cancel"))
-            .json(&body)
-            .send()
-            .await?)
+        Ok(self.post(&format!("/v1/sessions/{session}/cancel")).json(&body).send().await?)
     }
 }
 
 /// The question that makes the fake model say this many tokens at this pace.
 pub(crate) fn tokens(tokens: usize, every_ms: u64) -> String {
-    Script {
-        tokens: Some(tokens),
-        every_ms,
-        ..Script::default()
-    }
-    .question()
+    Script { tokens: Some(tokens), every_ms, ..Script::default() }.question()
 }
 
 /// What [`tokens`] makes the model say.
@@ -215,7 +157,5 @@ pub(crate) fn text(frames: &[Frame]) -> String {
 
 /// Whether a turn ends with this frame.
 pub(crate) fn is_end(frame: &Frame) -> bool {
-    ["completed", "interrupted", "failed", "cancelled"]
-        .into_iter()
-        .any(|kind| frame.is(kind))
+    ["completed", "interrupted", "failed", "cancelled"].into_iter().any(|kind| frame.is(kind))
 }

@@ -33,11 +33,7 @@ pub enum Outcome {
 pub async fn append(log: &dyn Log, session: &Session, entry: &Entry) -> Result<Outcome> {
     let bytes = Bytes::from(entry.encode_to_vec());
     if bytes.len() > MAX_ENTRY_BYTES {
-        return Err(Error::TooLarge {
-            what: "entry",
-            size: bytes.len(),
-            limit: MAX_ENTRY_BYTES,
-        });
+        return Err(Error::TooLarge { what: "entry", size: bytes.len(), limit: MAX_ENTRY_BYTES });
     }
     let follows = Sequence(entry.follows);
     let deadline = Instant::now() + PATIENCE;

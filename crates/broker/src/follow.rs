@@ -185,11 +185,7 @@ impl Follow {
             Some(head) if running(head) => {
                 let began = head.entry.state.as_ref().map_or(0, |it| it.began);
                 // The entry that starts a turn cannot name its own place.
-                let began = if began == 0 {
-                    head.sequence
-                } else {
-                    Sequence(began)
-                };
+                let began = if began == 0 { head.sequence } else { Sequence(began) };
                 self.begin_at(began.before(), false);
             }
             Some(_) | None => self.begin_at(self.target, true),
@@ -319,10 +315,7 @@ impl Follow {
     }
 
     fn position(&self, sequence: Sequence) -> Position {
-        Position {
-            epoch: self.epoch(),
-            sequence,
-        }
+        Position { epoch: self.epoch(), sequence }
     }
 
     fn epoch(&self) -> Epoch {
@@ -354,9 +347,5 @@ async fn listen(log: &dyn Log, session: &Session) -> Result<(Live, Option<Stored
 }
 
 fn running(stored: &Stored) -> bool {
-    stored
-        .entry
-        .state
-        .as_ref()
-        .is_some_and(|it| it.status() == Status::Running)
+    stored.entry.state.as_ref().is_some_and(|it| it.status() == Status::Running)
 }

@@ -105,9 +105,7 @@ async fn check(wire: &Wire) -> Result<String> {
         )));
     }
     let unable = |why: &str| {
-        Error::Unsuitable(format!(
-            "nats-server has no JetStream here: {why}; start it with -js"
-        ))
+        Error::Unsuitable(format!("nats-server has no JetStream here: {why}; start it with -js"))
     };
     match wire.jetstream().await {
         Err(Trouble::Refused(no)) if code::NOT_ENABLED.contains(&no.err_code) => {
@@ -125,10 +123,7 @@ async fn check(wire: &Wire) -> Result<String> {
 fn durability(replicas: usize) -> String {
     let (stored, cut) = match replicas {
         1 => ("in a file on one server".to_owned(), "a power cut"),
-        n => (
-            format!("in files on a majority of {n} servers"),
-            "a power cut of that majority",
-        ),
+        n => (format!("in files on a majority of {n} servers"), "a power cut of that majority"),
     };
     format!(
         "stored {stored}; survives kill -9 of a server; {cut} can lose all that was acknowledged \

@@ -76,10 +76,9 @@ impl FromStr for Position {
             return Err(InvalidPosition);
         }
         match (u64::from_str_radix(epoch, 36), sequence.parse()) {
-            (Ok(epoch), Ok(sequence)) => Ok(Self {
-                epoch: Epoch(epoch),
-                sequence: Sequence(sequence),
-            }),
+            (Ok(epoch), Ok(sequence)) => {
+                Ok(Self { epoch: Epoch(epoch), sequence: Sequence(sequence) })
+            }
             _ => Err(InvalidPosition),
         }
     }
@@ -96,10 +95,7 @@ mod tests {
             (72_731, 18, "1k4b-18"),
             (u64::MAX, u64::MAX, "3w5e11264sgsf-18446744073709551615"),
         ] {
-            let position = Position {
-                epoch: Epoch(epoch),
-                sequence: Sequence(sequence),
-            };
+            let position = Position { epoch: Epoch(epoch), sequence: Sequence(sequence) };
             assert_eq!(position.to_string(), text);
             assert_eq!(text.parse(), Ok(position));
         }
@@ -107,19 +103,9 @@ mod tests {
 
     #[test]
     fn what_was_never_given_out_is_refused() {
-        for bad in [
-            "",
-            "-",
-            "18",
-            "a-",
-            "-1",
-            "a-b",
-            "a--1",
-            "a-+1",
-            "+a-1",
-            "é-1",
-            "3w5e11264sgsg-1",
-        ] {
+        for bad in
+            ["", "-", "18", "a-", "-1", "a-b", "a--1", "a-+1", "+a-1", "é-1", "3w5e11264sgsg-1"]
+        {
             assert_eq!(bad.parse::<Position>(), Err(InvalidPosition), "{bad}");
         }
     }

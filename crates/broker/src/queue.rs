@@ -37,6 +37,13 @@ pub trait Queue: std::fmt::Debug + Send + Sync {
     /// nothing: a job that was under way is delivered again.
     async fn next(&self) -> Result<Delivery>;
 
+    /// How many calls of [`next`](Self::next) a worker should let wait at once.
+    /// One where the queue lives elsewhere: what is handed to a process that
+    /// hangs is noticed only when its lease ends, once for each such call.
+    fn waiters(&self) -> usize {
+        1
+    }
+
     /// The first job of a session, read where it is certain.
     async fn first(&self, session: &Session) -> Result<Option<Sequence>>;
 

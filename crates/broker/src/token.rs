@@ -44,11 +44,7 @@ pub(crate) fn live(session: &Session) -> String {
 }
 
 fn subject(root: &str, session: &Session) -> String {
-    format!(
-        "{root}.{}.{}",
-        encode(session.user.as_str()),
-        encode(session.id.as_str())
-    )
+    format!("{root}.{}.{}", encode(session.user.as_str()), encode(session.id.as_str()))
 }
 
 /// The session that a subject under any root names.
@@ -77,16 +73,7 @@ mod tests {
 
     #[test]
     fn ids_that_mean_something_to_the_broker_are_coded() {
-        for id in [
-            "a.b",
-            "*",
-            ">",
-            "a b",
-            "$JS.API.>",
-            "用户",
-            "=",
-            &"x".repeat(65),
-        ] {
+        for id in ["a.b", "*", ">", "a b", "$JS.API.>", "用户", "=", &"x".repeat(65)] {
             let subject = jobs(&of(id, id));
             assert_eq!(subject.matches('.').count(), 2, "{subject}");
             assert!(!subject.contains(['*', '>', ' ']), "{subject}");

@@ -54,11 +54,7 @@ impl Lifecycle {
     ) {
         let life = self.clone();
         self.tasks.spawn(async move {
-            let guard = Guard {
-                life: &life,
-                service,
-                armed: true,
-            };
+            let guard = Guard { life: &life, service, armed: true };
             let ended = tokio::select! {
                 biased;
                 () = life.abort.cancelled() => Ok(()),
@@ -113,11 +109,7 @@ impl Lifecycle {
         };
         self.abort.cancel();
         self.tasks.wait().await;
-        let died = self
-            .died
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let died = self.died.lock().unwrap_or_else(PoisonError::into_inner).clone();
         died.map_or(Ok(outcome), Err)
     }
 
@@ -165,11 +157,7 @@ impl Guard<'_> {
     fn report(&self, reason: String) {
         let service = self.service;
         tracing::error!(service, reason, "a service died; the process drains");
-        let mut died = self
-            .life
-            .died
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut died = self.life.died.lock().unwrap_or_else(PoisonError::into_inner);
         died.get_or_insert(Died { service, reason });
         self.life.drain();
     }
@@ -209,13 +197,7 @@ mod tests {
         let life = Lifecycle::new();
         life.serve("edge", async { Err("no port") });
         let died = life.wait(LONG).await.unwrap_err();
-        assert_eq!(
-            died,
-            Died {
-                service: "edge",
-                reason: "no port".into()
-            }
-        );
+        assert_eq!(died, Died { service: "edge", reason: "no port".into() });
     }
 
     #[tokio::test]

@@ -79,10 +79,7 @@ impl Browser {
             .connect(&url)
             .await
             .context("chromedriver starts no chromium")?;
-        let id = page
-            .session_id()
-            .await?
-            .context("a new session has an id")?;
+        let id = page.session_id().await?.context("a new session has an id")?;
         Ok(Self {
             session: format!("{url}/session/{id}"),
             chromium: chromium_id(&page),
@@ -139,8 +136,7 @@ impl Browser {
         let conditions = json!({
             "offline": offline, "latency": 0, "downloadThroughput": open, "uploadThroughput": open,
         });
-        self.devtools("Network.emulateNetworkConditions", conditions)
-            .await?;
+        self.devtools("Network.emulateNetworkConditions", conditions).await?;
         Ok(())
     }
 

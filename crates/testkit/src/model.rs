@@ -26,10 +26,7 @@ use call::Calls;
 
 /// A running model. Dropping it closes its port and all its connections.
 #[derive(Debug)]
-#[expect(
-    clippy::module_name_repetitions,
-    reason = "read alone, `Model` would be a real one"
-)]
+#[expect(clippy::module_name_repetitions, reason = "read alone, `Model` would be a real one")]
 pub struct FakeModel {
     address: SocketAddr,
     calls: Arc<Calls>,
@@ -55,11 +52,7 @@ impl FakeModel {
         let address = listener.local_addr()?;
         let (calls, life) = (Arc::<Calls>::default(), Lifecycle::new());
         life.spawn(server::serve(listener, Arc::clone(&calls), life.clone()));
-        Ok(Self {
-            address,
-            calls,
-            life,
-        })
+        Ok(Self { address, calls, life })
     }
 
     /// What `OPENAI_BASE_URL` is set to: `http://127.0.0.1:PORT/v1`.
@@ -74,8 +67,7 @@ impl FakeModel {
 
     /// All calls, once there are at least `n`. An error after 30 s.
     pub async fn wait_for_calls(&self, n: usize) -> Result<Vec<Call>> {
-        self.wait_for(&format!("{n} calls"), |calls| calls.len() >= n)
-            .await
+        self.wait_for(&format!("{n} calls"), |calls| calls.len() >= n).await
     }
 
     /// The first call whose client hung up before its answer was complete,

@@ -78,11 +78,7 @@ impl Server {
                 cluster: None,
                 extra: extra.to_owned(),
             };
-            let mut server = Self {
-                child: node.spawn()?,
-                node,
-                folder: None,
-            };
+            let mut server = Self { child: node.spawn()?, node, folder: None };
             match server.ready(Stage::Healthy).await {
                 Ok(()) => return Ok(server),
                 Err(error) => why = error,
@@ -98,10 +94,7 @@ impl Server {
 
     /// Kills it (SIGKILL) and waits until it is gone. The store stays.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        self.child
-            .kill()
-            .await
-            .context("nats-server cannot be killed")
+        self.child.kill().await.context("nats-server cannot be killed")
     }
 
     /// Starts it again on the same ports and store, and waits until it is
@@ -148,10 +141,7 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "nats-server ended with {status}: {}",
-                    self.node.last_words()
-                );
+                bail!("nats-server ended with {status}: {}", self.node.last_words());
             }
             if self.node.reached(stage).await {
                 return Ok(());
@@ -209,20 +199,11 @@ impl Node {
     }
 
     fn configuration(&self) -> String {
-        let Self {
-            name,
-            folder,
-            port,
-            monitor,
-            cluster,
-            extra,
-        } = self;
+        let Self { name, folder, port, monitor, cluster, extra } = self;
         let store = folder.join("store").display().to_string();
         let cluster = cluster.as_ref().map_or_else(String::new, |(own, all)| {
-            let routes: Vec<_> = all
-                .iter()
-                .map(|it| format!("\"nats://127.0.0.1:{it}\""))
-                .collect();
+            let routes: Vec<_> =
+                all.iter().map(|it| format!("\"nats://127.0.0.1:{it}\"")).collect();
             let routes = routes.join(", ");
             format!("cluster {{ name: weir, listen: \"127.0.0.1:{own}\", routes: [{routes}] }}\n")
         });
@@ -245,10 +226,9 @@ impl Node {
 
     async fn reached(&self, stage: Stage) -> bool {
         match stage {
-            Stage::Healthy => self
-                .asked("healthz")
-                .await
-                .is_some_and(|it| it.status().is_success()),
+            Stage::Healthy => {
+                self.asked("healthz").await.is_some_and(|it| it.status().is_success())
+            }
             Stage::Leads(nodes) => self.leads(nodes).await,
         }
     }
@@ -257,10 +237,7 @@ impl Node {
         let Some(answer) = self.asked("jsz").await else {
             return false;
         };
-        let Ok(Jsz {
-            meta_cluster: Some(meta),
-        }) = answer.json().await
-        else {
+        let Ok(Jsz { meta_cluster: Some(meta) }) = answer.json().await else {
             return false;
         };
         meta.leader == self.name
@@ -270,10 +247,7 @@ impl Node {
 
     async fn asked(&self, page: &str) -> Option<reqwest::Response> {
         let url = format!("http://127.0.0.1:{}/{page}", self.monitor);
-        timeout(Duration::from_secs(2), reqwest::get(url))
-            .await
-            .ok()?
-            .ok()
+        timeout(Duration::from_secs(2), reqwest::get(url)).await.ok()?.ok()
     }
 }
 
@@ -313,10 +287,7 @@ impl Cluster {
         let mut why = anyhow::anyhow!("not tried");
         for _ in 0..TRIES {
             let folder = TempDir::new()?;
-            let mut cluster = Self {
-                nodes: spawn_three(folder.path())?,
-                _folder: folder,
-            };
+            let mut cluster = Self { nodes: spawn_three(folder.path())?, _folder: folder };
             match cluster.ready().await {
                 Ok(()) => return Ok(cluster),
                 Err(error) => why = error,
@@ -378,10 +349,7 @@ impl Node {
         let answer = self.asked("jsz?streams=true").await?;
         let page: serde_json::Value = answer.json().await.ok()?;
         let accounts = page["account_details"].as_array()?;
-        let streams = accounts
-            .iter()
-            .filter_map(|it| it["stream_detail"].as_array())
-            .flatten();
+        let streams = accounts.iter().filter_map(|it| it["stream_detail"].as_array()).flatten();
         let mut named = streams.filter(|it| it["name"] == stream);
         Some(named.next()?["cluster"]["leader"].as_str()?.to_owned())
     }
@@ -402,11 +370,7 @@ fn spawn_three(folder: &Path) -> anyhow::Result<Vec<Server>> {
             cluster: Some((own, routes.to_vec())),
             extra: String::new(),
         };
-        nodes.push(Server {
-            child: node.spawn()?,
-            node,
-            folder: None,
-        });
+        nodes.push(Server { child: node.spawn()?, node, folder: None });
     }
     Ok(nodes)
 }
@@ -437,11 +401,7 @@ fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
 pub fn binary() -> anyhow::Result<PathBuf> {
     let named = std::env::var_os("WEIR_NATS_SERVER").filter(|it| !it.is_empty());
     if let Some(named) = named.map(PathBuf::from) {
-        ensure!(
-            named.is_file(),
-            "WEIR_NATS_SERVER is {}, which is not a file",
-            named.display()
-        );
+        ensure!(named.is_file(), "WEIR_NATS_SERVER is {}, which is not a file", named.display());
         return Ok(named);
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

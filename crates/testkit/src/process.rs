@@ -86,21 +86,13 @@ impl Weir {
         if let Some(stderr) = child.stderr.take() {
             life.spawn(read(stderr, Arc::clone(&output), |it| &mut it.stderr));
         }
-        Ok(Self {
-            child,
-            pid,
-            output,
-            life,
-            _home: home,
-        })
+        Ok(Self { child, pid, output, life, _home: home })
     }
 
     /// Waits for the line `ready`; see [`Weir::start`].
     pub async fn ready(&mut self) -> Result<()> {
-        self.wait_for("the line `ready`", |it| {
-            it.stdout.iter().any(|line| line.trim() == "ready")
-        })
-        .await
+        self.wait_for("the line `ready`", |it| it.stdout.iter().any(|line| line.trim() == "ready"))
+            .await
     }
 
     /// Waits until what was written satisfies `seen`. `what` names it in the
@@ -127,13 +119,7 @@ impl Weir {
     pub fn value(&self, key: &str) -> Result<String> {
         let output = self.output.borrow();
         let rest = |line: &String| {
-            Some(
-                line.trim()
-                    .strip_prefix(key)?
-                    .strip_prefix(' ')?
-                    .trim()
-                    .to_owned(),
-            )
+            Some(line.trim().strip_prefix(key)?.strip_prefix(' ')?.trim().to_owned())
         };
         let found = output.stdout.iter().find_map(rest);
         found.with_context(|| format!("no line starts with `{key}`: {:?}", output.stdout))
@@ -151,11 +137,7 @@ impl Weir {
 
     /// Writes a line to its standard input, which the command made a pipe.
     pub async fn say(&mut self, line: &str) -> Result<()> {
-        let stdin = self
-            .child
-            .stdin
-            .as_mut()
-            .context("standard input is no pipe")?;
+        let stdin = self.child.stdin.as_mut().context("standard input is no pipe")?;
         stdin.write_all(line.as_bytes()).await?;
         stdin.write_all(b"\n").await?;
         Ok(stdin.flush().await?)
@@ -191,8 +173,7 @@ impl Weir {
         drop(self.child.stdin.take());
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = status.with_context(|| format!("still runs: {:?}", self.output()))??;
-        self.wait_for("end of its output", |it| it.ended == 2)
-            .await?;
+        self.wait_for("end of its output", |it| it.ended == 2).await?;
         Ok(status)
     }
 
@@ -223,11 +204,7 @@ async fn read(
 ) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
-    while reader
-        .read_until(b'\n', &mut line)
-        .await
-        .is_ok_and(|read| read > 0)
-    {
+    while reader.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         line.clear();
         output.send_modify(|output| {
@@ -261,9 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_ends_before_it_is_ready_is_an_error_with_its_words() {
-        let error = Weir::start(shell("echo no port >&2; exit 1"))
-            .await
-            .unwrap_err();
+        let error = Weir::start(shell("echo no port >&2; exit 1")).await.unwrap_err();
         assert!(error.to_string().contains("no port"), "{error}");
         let (code, output) = Weir::run(shell("echo out; exit 3")).await.unwrap();
         assert_eq!((code, output.stdout), (Some(3), vec!["out".to_owned()]));
@@ -275,17 +250,13 @@ mod tests {
         cat.stdin(Stdio::piped());
         let mut cat = Weir::spawn(cat).unwrap();
         cat.say("你好").await.unwrap();
-        cat.wait_for("echo", |it| it.stdout == ["你好"])
-            .await
-            .unwrap();
+        cat.wait_for("echo", |it| it.stdout == ["你好"]).await.unwrap();
         assert!(cat.exit().await.unwrap().success());
     }
 
     #[tokio::test]
     async fn a_process_dies_with_its_handle() {
-        let weir = Weir::start(shell("echo ready; exec sleep 60"))
-            .await
-            .unwrap();
+        let weir = Weir::start(shell("echo ready; exec sleep 60")).await.unwrap();
         let stat = format!("/proc/{}/stat", weir.pid());
         let lives = || std::fs::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z "));
         assert!(lives());

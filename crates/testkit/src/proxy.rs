@@ -28,11 +28,7 @@ impl Proxy {
                 tasks.spawn(pass(near, target, wire.subscribe()));
             }
         });
-        Ok(Self {
-            address,
-            whole,
-            life,
-        })
+        Ok(Self { address, whole, life })
     }
 
     /// Where to connect.

@@ -39,17 +39,9 @@ pub struct Sse {
 impl Frame {
     /// Parses the bytes of one frame, its empty line included.
     pub fn parse(raw: Bytes) -> Result<Self> {
-        let mut frame = Self {
-            id: None,
-            event: None,
-            data: None,
-            raw,
-        };
+        let mut frame = Self { id: None, event: None, data: None, raw };
         let raw = frame.raw.clone();
-        for line in std::str::from_utf8(&raw)
-            .context("a frame is no UTF-8")?
-            .lines()
-        {
+        for line in std::str::from_utf8(&raw).context("a frame is no UTF-8")?.lines() {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
             match (field, &mut frame.data) {
@@ -83,9 +75,7 @@ impl fmt::Debug for Frame {
 
 impl fmt::Debug for Sse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sse")
-            .field("buffer", &self.buffer)
-            .finish_non_exhaustive()
+        f.debug_struct("Sse").field("buffer", &self.buffer).finish_non_exhaustive()
     }
 }
 
@@ -97,15 +87,9 @@ impl Sse {
         let stream = kind.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
         if response.status() != 200 || !stream {
             let (status, kind) = (response.status(), kind.cloned());
-            bail!(
-                "no event stream: {status} {kind:?} {}",
-                response.text().await?
-            );
+            bail!("no event stream: {status} {kind:?} {}", response.text().await?);
         }
-        Ok(Self {
-            body: Box::pin(response.bytes_stream()),
-            buffer: BytesMut::new(),
-        })
+        Ok(Self { body: Box::pin(response.bytes_stream()), buffer: BytesMut::new() })
     }
 
     /// The next frame, comments and `retry` included; nothing when the body
@@ -120,9 +104,7 @@ impl Sse {
             ensure!(looked < FRAME, "a frame is larger than {FRAME} bytes");
             let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await;
             match chunk.context("no frame came")? {
-                Some(chunk) => self
-                    .buffer
-                    .extend_from_slice(&chunk.context("the stream was cut")?),
+                Some(chunk) => self.buffer.extend_from_slice(&chunk.context("the stream was cut")?),
                 None if self.buffer.is_empty() => return Ok(None),
                 None => bail!("the stream ended inside a frame: {:?}", self.buffer),
             }
@@ -144,10 +126,7 @@ impl Sse {
     pub async fn read_until(&mut self, last: impl Fn(&Frame) -> bool + Send) -> Result<Vec<Frame>> {
         let mut frames = Vec::new();
         loop {
-            let next = self
-                .next()
-                .await
-                .with_context(|| format!("after {frames:?}"))?;
+            let next = self.next().await.with_context(|| format!("after {frames:?}"))?;
             let Some(frame) = next else {
                 bail!("the stream ended after {frames:?}");
             };
@@ -176,10 +155,7 @@ impl Sse {
 
 /// The bytes of these frames, one after the other.
 pub fn raw(frames: &[Frame]) -> Vec<u8> {
-    frames
-        .iter()
-        .flat_map(|it| it.raw.iter().copied())
-        .collect()
+    frames.iter().flat_map(|it| it.raw.iter().copied()).collect()
 }
 
 /// Where the first frame ends: behind an empty line. Everything before
@@ -187,10 +163,7 @@ pub fn raw(frames: &[Frame]) -> Vec<u8> {
 fn end(buffer: &[u8], looked: usize) -> Option<usize> {
     let found = |mark: &[u8]| {
         let from = looked.saturating_sub(mark.len());
-        let at = buffer
-            .get(from..)?
-            .windows(mark.len())
-            .position(|it| it == mark)?;
+        let at = buffer.get(from..)?.windows(mark.len()).position(|it| it == mark)?;
         Some(from + at + mark.len())
     };
     match (found(b"\n\n"), found(b"\r\n\r\n")) {

@@ -47,13 +47,8 @@ async fn a_page_is_opened_asked_pictured_and_cut_off() -> Result<()> {
 #[tokio::test]
 async fn a_dropped_browser_leaves_no_process() -> Result<()> {
     let browser = Browser::start().await?;
-    let capabilities = browser
-        .page()
-        .capabilities()
-        .context("it has capabilities")?;
-    let pid = capabilities["goog:processID"]
-        .as_u64()
-        .context("it has a process")?;
+    let capabilities = browser.page().capabilities().context("it has capabilities")?;
+    let pid = capabilities["goog:processID"].as_u64().context("it has a process")?;
     let gone = || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // A zombie has ended: whoever adopted it has not looked yet.

@@ -10,12 +10,7 @@ use testkit::sse::{Frame, Sse};
 
 async fn post(model: &FakeModel, body: &Value) -> Result<Response> {
     let url = format!("{}/chat/completions", model.base_url());
-    Ok(Client::new()
-        .post(url)
-        .bearer_auth("key")
-        .json(body)
-        .send()
-        .await?)
+    Ok(Client::new().post(url).bearer_auth("key").json(body).send().await?)
 }
 
 async fn ask(model: &FakeModel, script: &Script) -> Result<Response> {
@@ -33,35 +28,23 @@ async fn stream(model: &FakeModel, script: &Script) -> Result<Sse> {
 }
 
 fn field<'a>(frame: &'a Value, name: &str) -> &'a str {
-    frame["choices"][0]["delta"][name]
-        .as_str()
-        .unwrap_or_default()
+    frame["choices"][0]["delta"][name].as_str().unwrap_or_default()
 }
 
 fn said(frames: &[Frame], name: &str) -> String {
-    frames
-        .iter()
-        .map(|it| field(&it.json(), name).to_owned())
-        .collect()
+    frames.iter().map(|it| field(&it.json(), name).to_owned()).collect()
 }
 
 #[tokio::test]
 async fn a_script_streams_role_tokens_reason_usage_and_done() -> Result<()> {
     let model = FakeModel::start().await?;
-    let script = Script {
-        tokens: Some(3),
-        reasoning: Some("so, 好".into()),
-        ..Script::default()
-    };
+    let script = Script { tokens: Some(3), reasoning: Some("so, 好".into()), ..Script::default() };
     let frames = stream(&model, &script).await?.read_all().await?;
     assert_eq!(field(&frames[0].json(), "role"), "assistant");
     assert_eq!(said(&frames, "reasoning_content"), "so, 好");
     assert_eq!(said(&frames, "content"), "t0 t1 t2 ");
     let end: Vec<Value> = frames.iter().rev().take(3).map(Frame::json).collect();
-    assert_eq!(
-        frames.last().and_then(|it| it.data.as_deref()),
-        Some("[DONE]")
-    );
+    assert_eq!(frames.last().and_then(|it| it.data.as_deref()), Some("[DONE]"));
     assert_eq!(end[1]["usage"]["completion_tokens"], 5);
     assert_eq!(end[2]["choices"][0]["finish_reason"], "stop");
     let call = &model.calls()[0];
@@ -81,10 +64,7 @@ async fn a_question_is_echoed_with_the_number_of_user_messages() -> Result<()> {
     ]);
     let answer = post(&model, &json!({"model": "echo", "messages": messages})).await?;
     let answer: Value = answer.json().await?;
-    assert_eq!(
-        answer["choices"][0]["message"]["content"],
-        echo("你好, two", 2)
-    );
+    assert_eq!(answer["choices"][0]["message"]["content"], echo("你好, two", 2));
     Ok(())
 }
 
@@ -93,11 +73,8 @@ async fn typos_and_unknown_models_are_refused() -> Result<()> {
     let model = FakeModel::start().await?;
     for (name, question) in [("script", r#"{"token": 1}"#), ("gpt", "hello")] {
         let messages = json!([{"role": "user", "content": question}]);
-        let answer = post(
-            &model,
-            &json!({"model": name, "stream": true, "messages": messages}),
-        )
-        .await?;
+        let answer =
+            post(&model, &json!({"model": name, "stream": true, "messages": messages})).await?;
         assert_eq!(answer.status(), 400);
     }
     assert!(model.calls().iter().all(|it| it.ending == Ending::Refused));
@@ -121,10 +98,7 @@ async fn a_status_is_given_as_often_as_the_script_says() -> Result<()> {
         (429, &"7".parse()?)
     );
     assert!(refused.text().await?.starts_with("<html>"));
-    assert_eq!(
-        said(&stream(&model, &script).await?.read_all().await?, "content"),
-        "t0 "
-    );
+    assert_eq!(said(&stream(&model, &script).await?.read_all().await?, "content"), "t0 ");
     Ok(())
 }
 
@@ -146,10 +120,7 @@ async fn a_cut_breaks_the_connection_inside_a_character() -> Result<()> {
             Err(error) => break error,
         }
     };
-    assert!(
-        error.is_body() || error.is_decode() || error.is_request(),
-        "{error:?}"
-    );
+    assert!(error.is_body() || error.is_decode() || error.is_request(), "{error:?}");
     assert!(bytes.ends_with(&[b"\"".as_slice(), &"好".as_bytes()[..2]].concat()));
     assert_eq!(model.calls()[0].ending, Ending::Cut);
     Ok(())
@@ -158,14 +129,9 @@ async fn a_cut_breaks_the_connection_inside_a_character() -> Result<()> {
 #[tokio::test]
 async fn a_client_that_goes_away_is_noticed() -> Result<()> {
     let model = FakeModel::start().await?;
-    let script = Script {
-        tokens: Some(5),
-        stall_after: Some(2),
-        ..Script::default()
-    };
+    let script = Script { tokens: Some(5), stall_after: Some(2), ..Script::default() };
     let mut sse = stream(&model, &script).await?;
-    sse.read_until(|it| field(&it.json(), "content") == "t1 ")
-        .await?;
+    sse.read_until(|it| field(&it.json(), "content") == "t1 ").await?;
     assert_eq!(model.wait_for_calls(1).await?[0].ending, Ending::Open);
     sse.cut();
     assert_eq!(model.wait_for_hangup().await?.ending, Ending::HungUp);
@@ -175,14 +141,9 @@ async fn a_client_that_goes_away_is_noticed() -> Result<()> {
 #[tokio::test]
 async fn a_held_answer_goes_on_when_it_is_released() -> Result<()> {
     let model = FakeModel::start().await?;
-    let script = Script {
-        tokens: Some(2),
-        hold_after: Some(1),
-        ..Script::default()
-    };
+    let script = Script { tokens: Some(2), hold_after: Some(1), ..Script::default() };
     let mut sse = stream(&model, &script).await?;
-    sse.read_until(|it| field(&it.json(), "content") == "t0 ")
-        .await?;
+    sse.read_until(|it| field(&it.json(), "content") == "t0 ").await?;
     model.release();
     assert_eq!(said(&sse.read_all().await?, "content"), "t1 ");
     Ok(())
@@ -192,23 +153,12 @@ async fn a_held_answer_goes_on_when_it_is_released() -> Result<()> {
 async fn tool_calls_come_in_fragments_and_only_once() -> Result<()> {
     let model = FakeModel::start().await?;
     let arguments = r#"{"query":"天气"}"#;
-    let tool = ToolCall {
-        id: "c1".into(),
-        name: "search".into(),
-        arguments: arguments.into(),
-    };
-    let script = Script {
-        tool_calls: vec![tool],
-        text: Some("done".into()),
-        ..Script::default()
-    };
+    let tool = ToolCall { id: "c1".into(), name: "search".into(), arguments: arguments.into() };
+    let script = Script { tool_calls: vec![tool], text: Some("done".into()), ..Script::default() };
     let frames = stream(&model, &script).await?.read_all().await?;
-    let deltas = frames
-        .iter()
-        .map(|it| it.json()["choices"][0]["delta"]["tool_calls"][0].clone());
-    let pieces: Vec<_> = deltas
-        .filter_map(|it| Some(it["function"]["arguments"].as_str()?.to_owned()))
-        .collect();
+    let deltas = frames.iter().map(|it| it.json()["choices"][0]["delta"]["tool_calls"][0].clone());
+    let pieces: Vec<_> =
+        deltas.filter_map(|it| Some(it["function"]["arguments"].as_str()?.to_owned())).collect();
     assert_eq!(pieces.concat(), arguments);
     assert!(pieces.len() > 2);
     let messages = json!([
@@ -216,32 +166,19 @@ async fn tool_calls_come_in_fragments_and_only_once() -> Result<()> {
         {"role": "assistant", "content": null, "tool_calls": []},
         {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
     ]);
-    let answer: Value = post(&model, &json!({"model": "script", "messages": messages}))
-        .await?
-        .json()
-        .await?;
-    assert_eq!(
-        answer["choices"][0]["message"],
-        json!({"role": "assistant", "content": "done"})
-    );
+    let answer: Value =
+        post(&model, &json!({"model": "script", "messages": messages})).await?.json().await?;
+    assert_eq!(answer["choices"][0]["message"], json!({"role": "assistant", "content": "done"}));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_stream_can_end_without_a_reason_or_never() -> Result<()> {
     let model = FakeModel::start().await?;
-    let script = Script {
-        tokens: Some(1),
-        no_finish: true,
-        ..Script::default()
-    };
+    let script = Script { tokens: Some(1), no_finish: true, ..Script::default() };
     let frames = stream(&model, &script).await?.read_all().await?;
     assert_eq!(frames.len(), 2);
-    let script = Script {
-        big_line: Some(1 << 20),
-        comments: true,
-        ..Script::default()
-    };
+    let script = Script { big_line: Some(1 << 20), comments: true, ..Script::default() };
     let mut sse = stream(&model, &script).await?;
     let frames = sse.read_until(|it| it.raw.len() > 1 << 20).await?;
     assert_eq!(said(&frames, "content").len(), 1 << 20);
@@ -254,12 +191,7 @@ async fn a_stream_can_end_without_a_reason_or_never() -> Result<()> {
 #[tokio::test]
 async fn stamped_tokens_keep_their_pace_and_carry_their_time() -> Result<()> {
     let model = FakeModel::start().await?;
-    let script = Script {
-        tokens: Some(6),
-        every_ms: 10,
-        stamp: true,
-        ..Script::default()
-    };
+    let script = Script { tokens: Some(6), every_ms: 10, stamp: true, ..Script::default() };
     let before = process::clock::now();
     let frames = stream(&model, &script).await?.read_all().await?;
     let text = said(&frames, "content");

@@ -94,10 +94,7 @@ mod tests {
 
     #[test]
     fn an_answer_holds_what_was_not_taken_back() {
-        let call = |id: &str| ToolCall {
-            call_id: id.into(),
-            ..ToolCall::default()
-        };
+        let call = |id: &str| ToolCall { call_id: id.into(), ..ToolCall::default() };
         let kinds = [
             (1, K::Text("a".into())),
             (2, K::ToolCall(call("kept"))),
@@ -105,28 +102,13 @@ mod tests {
             (4, K::ToolCall(call("void"))),
             (5, K::Rewind(proto::Rewind { to: 2 })),
             (6, K::Text("c".into())),
-            (
-                7,
-                K::Usage(Usage {
-                    output_tokens: 3,
-                    ..Usage::default()
-                }),
-            ),
+            (7, K::Usage(Usage { output_tokens: 3, ..Usage::default() })),
             (8, K::Completed(proto::Completed::default())),
         ];
-        let events = kinds.map(|(index, kind)| proto::Event {
-            index,
-            kind: Some(kind),
-        });
-        let entry = proto::Entry {
-            events: events.into(),
-            ..proto::Entry::default()
-        };
+        let events = kinds.map(|(index, kind)| proto::Event { index, kind: Some(kind) });
+        let entry = proto::Entry { events: events.into(), ..proto::Entry::default() };
         let mut gathering = Gathering::default();
-        let ending = gathering.entry(&Stored {
-            sequence: Sequence(1),
-            entry,
-        });
+        let ending = gathering.entry(&Stored { sequence: Sequence(1), entry });
         assert_eq!(ending, Some(Ending::Completed));
         let session = Session::parse("u", "s").unwrap();
         let turn = "00000000-0000-7000-8000-000000000001".parse().unwrap();

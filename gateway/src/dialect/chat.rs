@@ -55,19 +55,12 @@ struct Nothing {}
 
 impl Chat {
     pub(crate) fn new(session: SessionId, turn: TurnId) -> Self {
-        Self {
-            session,
-            turn,
-            said: Said::default(),
-        }
+        Self { session, turn, said: Said::default() }
     }
 
     fn frame(&self, name: &str, what: impl Serialize, out: &mut String) {
-        let data = Frame {
-            session_id: self.session.as_str(),
-            turn_id: self.turn.to_string(),
-            what,
-        };
+        let data =
+            Frame { session_id: self.session.as_str(), turn_id: self.turn.to_string(), what };
         frame(name, &data, out);
     }
 
@@ -143,17 +136,11 @@ mod tests {
         let turn = "00000000-0000-7000-8000-000000000001".parse().unwrap();
         let mut chat = Chat::new("s".parse().unwrap(), turn);
         let sequence = Sequence(1);
-        let at = Position {
-            epoch: Epoch(1),
-            sequence,
-        };
+        let at = Position { epoch: Epoch(1), sequence };
         let mut out = String::new();
         for (index, kind) in kinds {
             let entry = proto::Entry {
-                events: vec![Event {
-                    index,
-                    kind: Some(kind),
-                }],
+                events: vec![Event { index, kind: Some(kind) }],
                 ..proto::Entry::default()
             };
             chat.entry(at, &Stored { sequence, entry }, 0, &mut out);
@@ -176,11 +163,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_an_end_with_its_sentence() {
-        let failed = Failed {
-            code: "x".into(),
-            message: "No such model.".into(),
-            retryable: false,
-        };
+        let failed =
+            Failed { code: "x".into(), message: "No such model.".into(), retryable: false };
         check(
             vec![(1, K::Failed(failed))],
             "event: end\nHEAD,\"status\":\"error\",\"message\":\"No such model.\"}\n\n",
@@ -203,24 +187,12 @@ mod tests {
 
     #[test]
     fn tool_calls_and_pending_reviews_are_messages() {
-        let call = ToolCall {
-            call_id: "c".into(),
-            name: "n".into(),
-            arguments: "{}".into(),
-        };
-        let pending = PendingCall {
-            call_id: "c".into(),
-            ..PendingCall::default()
-        };
+        let call = ToolCall { call_id: "c".into(), name: "n".into(), arguments: "{}".into() };
+        let pending = PendingCall { call_id: "c".into(), ..PendingCall::default() };
         check(
             vec![
                 (1, K::ToolCall(call)),
-                (
-                    2,
-                    K::Interrupted(proto::Interrupted {
-                        calls: vec![pending],
-                    }),
-                ),
+                (2, K::Interrupted(proto::Interrupted { calls: vec![pending] })),
             ],
             "event: message\nHEAD,\"type\":\"tool_call\",\"toolCall\":{\"callId\":\"c\",\"name\":\"n\",\"arguments\":\"{}\"}}\n\n\
              event: message\nHEAD,\"type\":\"interrupt\",\"calls\":[{\"callId\":\"c\"}]}\n\n\

@@ -130,10 +130,7 @@ mod tests {
     const TURN: &str = "00000000-0000-7000-8000-000000000001";
 
     fn said(events: Vec<(u32, K)>) -> Stored {
-        let events = events.into_iter().map(|(index, kind)| Event {
-            index,
-            kind: Some(kind),
-        });
+        let events = events.into_iter().map(|(index, kind)| Event { index, kind: Some(kind) });
         Stored {
             sequence: Sequence(18),
             entry: Entry {
@@ -146,10 +143,7 @@ mod tests {
     }
 
     fn check(events: Vec<(u32, K)>, skip: usize, expected: &str) {
-        let at = Position {
-            epoch: Epoch(72_731),
-            sequence: Sequence(18),
-        };
+        let at = Position { epoch: Epoch(72_731), sequence: Sequence(18) };
         let mut out = String::new();
         Native::new(&"s1".parse().unwrap()).entry(at, &said(events), skip, &mut out);
         assert_eq!(out, expected.replace("TURN", TURN));
@@ -163,13 +157,7 @@ mod tests {
             "id: 1k4b-18\nevent: text\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"index\":7,\"text\":\"Hello\"}\n\n",
         );
         check(
-            vec![(
-                0,
-                K::Started(proto::Started {
-                    input: "Why?".into(),
-                    resumes: String::new(),
-                }),
-            )],
+            vec![(0, K::Started(proto::Started { input: "Why?".into(), resumes: String::new() }))],
             0,
             "id: 1k4b-18\nevent: started\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"started\":{\"input\":\"Why?\"}}\n\n",
         );
@@ -199,10 +187,7 @@ mod tests {
     #[test]
     fn no_text_can_end_a_line_or_a_frame() {
         check(
-            vec![(
-                1,
-                K::Text("a\r\nb\rc\n\nevent: done\ndata: \u{2028}\"\\".into()),
-            )],
+            vec![(1, K::Text("a\r\nb\rc\n\nevent: done\ndata: \u{2028}\"\\".into()))],
             0,
             "id: 1k4b-18\nevent: text\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"index\":1,\"text\":\"a\\r\\nb\\rc\\n\\nevent: done\\ndata: \u{2028}\\\"\\\\\"}\n\n",
         );
@@ -237,10 +222,7 @@ mod tests {
     #[test]
     fn text_by_hand_is_the_same_as_canonical_json() {
         for text in ["", "é\u{0}\u{7f}\t", "\u{1f600}</script>"] {
-            let event = Event {
-                index: 5,
-                kind: Some(K::Text(text.into())),
-            };
+            let event = Event { index: 5, kind: Some(K::Text(text.into())) };
             let mut by_hand = String::new();
             body(&event, event.kind.as_ref().unwrap(), &mut by_hand);
             let canonical = serde_json::to_string(&event).unwrap();

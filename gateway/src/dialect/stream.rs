@@ -41,12 +41,7 @@ struct End<'a> {
 
 impl Stream {
     pub(crate) fn new(session: SessionId, turn: TurnId, ids: bool) -> Self {
-        Self {
-            session,
-            turn,
-            said: Said::default(),
-            ids,
-        }
+        Self { session, turn, said: Said::default(), ids }
     }
 
     fn id(&self, suffix: &str, out: &mut String) {
@@ -64,11 +59,8 @@ impl Stream {
     }
 
     fn end(&self, ending: Ending, kind: &event::Kind, out: &mut String) {
-        let message = if let event::Kind::Failed(it) = kind {
-            Some(it.message.as_str())
-        } else {
-            None
-        };
+        let message =
+            if let event::Kind::Failed(it) = kind { Some(it.message.as_str()) } else { None };
         let end = End {
             session_id: self.session.as_str(),
             turn_id: self.turn.to_string(),
@@ -122,28 +114,17 @@ mod tests {
         let turn = "00000000-0000-7000-8000-000000000001".parse().unwrap();
         let mut stream = Stream::new("s".parse().unwrap(), turn, false);
         let sequence = Sequence(1);
-        let at = Position {
-            epoch: Epoch(1),
-            sequence,
-        };
+        let at = Position { epoch: Epoch(1), sequence };
         let mut out = String::new();
         for kinds in [
             vec![(0, K::Started(proto::Started::default()))],
             vec![(1, K::Text("a".into())), (2, K::Text("b".into()))],
             vec![(3, K::Rewind(proto::Rewind { to: 1 }))],
-            vec![
-                (4, K::Text("c".into())),
-                (5, K::Completed(proto::Completed::default())),
-            ],
+            vec![(4, K::Text("c".into())), (5, K::Completed(proto::Completed::default()))],
         ] {
-            let events = kinds.into_iter().map(|(index, kind)| proto::Event {
-                index,
-                kind: Some(kind),
-            });
-            let entry = proto::Entry {
-                events: events.collect(),
-                ..proto::Entry::default()
-            };
+            let events =
+                kinds.into_iter().map(|(index, kind)| proto::Event { index, kind: Some(kind) });
+            let entry = proto::Entry { events: events.collect(), ..proto::Entry::default() };
             stream.entry(at, &Stored { sequence, entry }, 0, &mut out);
         }
         assert_eq!(

@@ -18,10 +18,7 @@ pub(super) fn document(bytes: &[u8]) -> Option<Vec<u8>> {
             "the request cannot be read, or states the length of its body badly",
         ),
         b"414" => (Code::UriTooLong, "the URI is far too long"),
-        b"431" => (
-            Code::HeadTooLarge,
-            "the request head has too many lines or is too long",
-        ),
+        b"431" => (Code::HeadTooLarge, "the request head has too many lines or is too long"),
         _other => return None,
     };
     let head = std::str::from_utf8(bytes).ok()?;

@@ -89,10 +89,7 @@ mod tests {
             (format!("{head}{encoding}{length}\r\n"), true),
             (format!("{head}{length}{length}\r\n"), true),
             (format!("{head}{length}\r\nbody{head}{encoding}\r\n"), false),
-            (
-                format!("{head}X-Content-Length: 4\r\n{encoding}\r\n"),
-                false,
-            ),
+            (format!("{head}X-Content-Length: 4\r\n{encoding}\r\n"), false),
         ] {
             let mut whole = Framing::default();
             whole.read(request.as_bytes());

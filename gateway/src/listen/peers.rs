@@ -20,10 +20,7 @@ pub(crate) struct Place {
 
 impl Peers {
     pub(crate) fn new(most: usize) -> Self {
-        Self {
-            most,
-            open: Arc::default(),
-        }
+        Self { most, open: Arc::default() }
     }
 
     /// `None` when the peer has as many as it may have.
@@ -35,20 +32,13 @@ impl Peers {
             return None;
         }
         *count += 1;
-        Some(Place {
-            peers: self.clone(),
-            address,
-        })
+        Some(Place { peers: self.clone(), address })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self
-            .peers
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.peers.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

@@ -114,10 +114,8 @@ impl Wire {
     /// the bytes count as written.
     fn write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.instead.is_none() {
-            self.instead = bare::document(bytes).map(|it| Instead {
-                rest: it.into(),
-                of: bytes.len(),
-            });
+            self.instead =
+                bare::document(bytes).map(|it| Instead { rest: it.into(), of: bytes.len() });
         }
         let mut stream = Pin::new(&mut self.stream);
         let Some(instead) = &mut self.instead else {
@@ -145,9 +143,7 @@ impl Wire {
             return result;
         }
         let patience = self.patience;
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         match stalled.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

@@ -8,9 +8,7 @@ use crate::harness::{Edge, Frames, frames, problem};
 #[tokio::test]
 async fn a_question_streams_until_its_stored_end() {
     let edge = Edge::start().await;
-    let request = edge
-        .ask("Why?\r\n\nid: 1")
-        .header("accept", "text/event-stream");
+    let request = edge.ask("Why?\r\n\nid: 1").header("accept", "text/event-stream");
     let response = request.send().await.unwrap();
     for (name, value) in [
         ("content-type", "text/event-stream"),
@@ -22,40 +20,23 @@ async fn a_question_streams_until_its_stored_end() {
     }
     let mut work = edge.work().await;
     work.text("Because\r\n\r\ndata: x").await;
-    let citation = proto::Citation {
-        number: 1,
-        source: "a.md".into(),
-        ..Default::default()
-    };
-    work.say(vec![
-        event::Kind::Citation(citation),
-        event::Kind::Text(".".into()),
-    ])
-    .await;
+    let citation = proto::Citation { number: 1, source: "a.md".into(), ..Default::default() };
+    work.say(vec![event::Kind::Citation(citation), event::Kind::Text(".".into())]).await;
     work.complete().await;
     let position = edge.last().await.sequence.0;
     let body = response.text().await.unwrap();
     assert!(body.starts_with("retry: 1000\n\n"));
     let frames = frames(&body);
-    let kinds: Vec<_> = frames[1..]
-        .iter()
-        .map(|it| it.event.clone().unwrap())
-        .collect();
+    let kinds: Vec<_> = frames[1..].iter().map(|it| it.event.clone().unwrap()).collect();
     assert_eq!(kinds, ["started", "text", "citation", "text", "completed"]);
-    let ids: Vec<_> = frames[1..]
-        .iter()
-        .map(|it| it.id.clone().unwrap())
-        .collect();
+    let ids: Vec<_> = frames[1..].iter().map(|it| it.id.clone().unwrap()).collect();
     assert!(ids[2].ends_with(".1") && ids[3].ends_with(".2"));
     assert!(ids[4].ends_with(&format!("-{position}")));
     assert_eq!(frames[1].data["started"]["input"], "Why?\r\n\nid: 1");
     assert_eq!(frames[2].data["text"], "Because\r\n\r\ndata: x");
     assert_eq!(frames[2].data["sessionId"], "s");
     assert_eq!(frames[2].data["turnId"], work.delivery.turn.to_string());
-    assert_eq!(
-        (&frames[2].data["attempt"], &frames[2].data["index"]),
-        (&json!(1), &json!(1))
-    );
+    assert_eq!((&frames[2].data["attempt"], &frames[2].data["index"]), (&json!(1), &json!(1)));
     work.settle().await;
 }
 
@@ -67,10 +48,7 @@ async fn a_client_that_takes_json_waits_for_the_whole_answer() {
         let mut work = edge.work().await;
         work.text("Be").await;
         work.text("cause").await;
-        let usage = proto::Usage {
-            input_tokens: 3,
-            ..Default::default()
-        };
+        let usage = proto::Usage { input_tokens: 3, ..Default::default() };
         work.say(vec![event::Kind::Usage(usage)]).await;
         work.complete().await;
         work.delivery.turn.to_string()
@@ -94,10 +72,7 @@ async fn a_failed_turn_is_an_answer_with_its_error() {
             message: "No such model.".into(),
             retryable: false,
         };
-        edge.work()
-            .await
-            .say(vec![event::Kind::Failed(failed)])
-            .await;
+        edge.work().await.say(vec![event::Kind::Failed(failed)]).await;
     };
     let (response, ()) = tokio::join!(answer, play);
     let answer: serde_json::Value = response.unwrap().json().await.unwrap();
@@ -151,11 +126,8 @@ async fn the_same_key_is_the_same_turn_waiting_running_and_ended() {
 #[tokio::test]
 async fn an_old_turn_is_found_again_by_its_key_behind_later_ones() {
     let edge = Edge::start().await;
-    let ask = || {
-        edge.ask("One?")
-            .header("idempotency-key", "k1")
-            .header("accept", "text/event-stream")
-    };
+    let ask =
+        || edge.ask("One?").header("idempotency-key", "k1").header("accept", "text/event-stream");
     let first = ask().send().await.unwrap();
     let mut work = edge.work().await;
     work.complete().await;
@@ -188,15 +160,9 @@ async fn an_enqueued_turn_shows_nothing_of_the_one_before_it() {
     edge.accepted("One?").await;
     let mut work = edge.work().await;
     let body = json!({"userId": "u", "input": "Two?", "admission": "enqueue"});
-    let request = edge
-        .post("/v1/sessions/s/turns", &body)
-        .header("accept", "text/event-stream");
+    let request = edge.post("/v1/sessions/s/turns", &body).header("accept", "text/event-stream");
     let response = request.send().await.unwrap();
-    let full = edge
-        .post("/v1/sessions/s/turns", &body)
-        .send()
-        .await
-        .unwrap();
+    let full = edge.post("/v1/sessions/s/turns", &body).send().await.unwrap();
     assert_eq!(full.headers()["retry-after"], "1");
     problem(full, 429).await;
     work.text("first").await;
@@ -217,9 +183,7 @@ async fn an_interrupting_question_asks_to_stop_the_running_turn_first() {
     let running = edge.accepted("One?").await;
     let _work = edge.work().await;
     let body = json!({"userId": "u", "input": "Two?", "admission": "interrupt"});
-    let request = edge
-        .post("/v1/sessions/s/turns", &body)
-        .header("prefer", "respond-async");
+    let request = edge.post("/v1/sessions/s/turns", &body).header("prefer", "respond-async");
     assert_eq!(request.send().await.unwrap().status(), 202);
     let state = edge.last().await.entry.state.unwrap();
     assert_eq!(state.status(), Status::Running);
@@ -230,11 +194,8 @@ async fn an_interrupting_question_asks_to_stop_the_running_turn_first() {
 #[tokio::test]
 async fn a_cut_turn_is_resumed_by_asking_again_with_the_key_and_the_last_id() {
     let edge = Edge::start().await;
-    let ask = || {
-        edge.ask("Why?")
-            .header("idempotency-key", "k")
-            .header("accept", "text/event-stream")
-    };
+    let ask =
+        || edge.ask("Why?").header("idempotency-key", "k").header("accept", "text/event-stream");
     let mut cut = Frames::of(ask().send().await.unwrap());
     let mut work = edge.work().await;
     work.text("Be").await;
@@ -252,9 +213,5 @@ async fn a_cut_turn_is_resumed_by_asking_again_with_the_key_and_the_last_id() {
     assert!(rest[2].is("completed"));
     let end = rest[2].id.clone().unwrap();
     assert_eq!(after(&end).await.len(), 1, "only `retry`, and a clean end");
-    assert_eq!(
-        after("zz-1").await.len(),
-        5,
-        "a foreign position: all of it"
-    );
+    assert_eq!(after("zz-1").await.len(), 5, "a foreign position: all of it");
 }

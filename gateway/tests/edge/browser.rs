@@ -80,46 +80,30 @@ fn citation(number: u32) -> event::Kind {
 
 async fn fail(work: &mut Work) {
     let message = "The model does not answer.".to_owned();
-    let failed = proto::Failed {
-        message,
-        ..Default::default()
-    };
+    let failed = proto::Failed { message, ..Default::default() };
     work.say(vec![event::Kind::Failed(failed)]).await;
 }
 
 #[tokio::test]
 async fn a_question_is_answered_with_its_sources() {
     let page = Page::open().await;
-    page.wait("!document.getElementById('welcome').hidden")
-        .await;
+    page.wait("!document.getElementById('welcome').hidden").await;
     page.look("welcome").await;
     page.ask("What is **Weir**?").await;
     let mut work = page.edge.work().await;
     assert_eq!(work.delivery.job.messages[0].content, "What is **Weir**?");
-    work.text("Weir keeps answers in a **log** [1].\n\n- lose nothing\n- double nothing\n\n")
-        .await;
-    page.wait("document.querySelectorAll('.answer li').length === 2")
-        .await;
+    work.text("Weir keeps answers in a **log** [1].\n\n- lose nothing\n- double nothing\n\n").await;
+    page.wait("document.querySelectorAll('.answer li').length === 2").await;
     page.wait("!document.getElementById('stop').hidden").await;
     page.look("running").await;
-    work.say(vec![
-        citation(1),
-        event::Kind::Text("```\ncurl -N <b>\n```".into()),
-    ])
-    .await;
+    work.say(vec![citation(1), event::Kind::Text("```\ncurl -N <b>\n```".into())]).await;
     work.complete().await;
-    page.wait("document.querySelector('.sources summary')?.innerText.includes('Resuming')")
-        .await;
-    page.wait("document.querySelector('.answer pre')?.innerText === 'curl -N <b>'")
-        .await;
-    page.wait("document.querySelector('.answer .mark')?.innerText === '1'")
-        .await;
+    page.wait("document.querySelector('.sources summary')?.innerText.includes('Resuming')").await;
+    page.wait("document.querySelector('.answer pre')?.innerText === 'curl -N <b>'").await;
+    page.wait("document.querySelector('.answer .mark')?.innerText === '1'").await;
     page.wait("document.getElementById('stop').hidden && !document.getElementById('send').hidden")
         .await;
-    assert_eq!(
-        page.run("return document.activeElement.id").await,
-        "question"
-    );
+    assert_eq!(page.run("return document.activeElement.id").await, "question");
     page.look("answered").await;
     page.close().await;
 }
@@ -136,27 +120,20 @@ async fn an_answer_survives_a_reload_and_a_cut_connection() {
     work.text("two ").await;
     page.wait_answer("one two").await;
     page.browser.offline(true).await.unwrap();
-    page.wait("document.getElementById('connection').innerText !== ''")
-        .await;
+    page.wait("document.getElementById('connection').innerText !== ''").await;
     page.look("offline").await;
     work.text("three ").await;
     page.browser.offline(false).await.unwrap();
     page.wait_answer("one two three").await;
-    page.wait("document.getElementById('connection').innerText === ''")
-        .await;
+    page.wait("document.getElementById('connection').innerText === ''").await;
     let to = 2;
-    work.say(vec![event::Kind::Rewind(proto::Rewind { to })])
-        .await;
+    work.say(vec![event::Kind::Rewind(proto::Rewind { to })]).await;
     page.wait_answer("one two").await;
     work.complete().await;
     page.wait("document.getElementById('stop').hidden").await;
     page.load().await;
     page.wait_answer("one two").await;
-    assert_eq!(
-        page.run("return document.querySelectorAll('.turn').length")
-            .await,
-        1
-    );
+    assert_eq!(page.run("return document.querySelectorAll('.turn').length").await, 1);
     page.close().await;
 }
 
@@ -171,17 +148,13 @@ async fn the_stop_button_asks_for_a_cancel_and_keeps_the_text() {
     page.wait("document.getElementById('stop').disabled").await;
     let log = std::sync::Arc::clone(&page.edge.broker.log);
     let session = work.delivery.session.clone();
-    let mut follow = broker::Follow::open(log, session, broker::From::Start)
-        .await
-        .unwrap();
+    let mut follow = broker::Follow::open(log, session, broker::From::Start).await.unwrap();
     for _ in 0..3 {
         follow.next().await.unwrap();
     }
     work.catch_up().await;
-    work.say(vec![event::Kind::Cancelled(proto::Cancelled {})])
-        .await;
-    page.wait("document.querySelector('.state')?.innerText === 'Stopped.'")
-        .await;
+    work.say(vec![event::Kind::Cancelled(proto::Cancelled {})]).await;
+    page.wait("document.querySelector('.state')?.innerText === 'Stopped.'").await;
     page.wait_answer("Because").await;
     page.close().await;
 }
@@ -208,8 +181,7 @@ async fn a_failure_is_shown_and_can_be_tried_again() {
 #[tokio::test]
 async fn a_question_that_could_not_be_sent_is_kept_and_sent_once() {
     let page = Page::open().await;
-    page.wait("!document.getElementById('welcome').hidden")
-        .await;
+    page.wait("!document.getElementById('welcome').hidden").await;
     page.browser.offline(true).await.unwrap();
     page.ask("Why?").await;
     page.wait("document.querySelector('.trouble-box')").await;
@@ -219,11 +191,7 @@ async fn a_question_that_could_not_be_sent_is_kept_and_sent_once() {
     work.text("Because").await;
     work.complete().await;
     page.wait_answer("Because").await;
-    assert_eq!(
-        page.run("return document.querySelectorAll('.turn').length")
-            .await,
-        1
-    );
+    assert_eq!(page.run("return document.querySelectorAll('.turn').length").await, 1);
     assert_eq!(page.edge.broker.queue.depth().await.unwrap(), 1);
     page.close().await;
 }
@@ -232,8 +200,7 @@ async fn a_question_that_could_not_be_sent_is_kept_and_sent_once() {
 async fn enter_sends_only_when_it_is_meant_to() {
     let page = Page::open().await;
     page.type_keys("a\u{e008}\u{e007}\u{e000}b").await;
-    page.wait("document.getElementById('question').value === 'a\\nb'")
-        .await;
+    page.wait("document.getElementById('question').value === 'a\\nb'").await;
     let composing = "const field = document.getElementById('question');
         const press = (how) => field.dispatchEvent(
             new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, ...how }));
@@ -255,11 +222,9 @@ async fn what_a_model_says_is_inert_on_a_narrow_screen_too() {
     let evil = "<img src=x onerror=\"window.evil=1\"> [x](javascript:evil) ![](https://evil.example/?q=1) ";
     work.text(evil).await;
     work.text(&"长".repeat(400)).await;
-    work.text(&format!("\n\n```\n{}\n```\n", "x".repeat(300)))
-        .await;
+    work.text(&format!("\n\n```\n{}\n```\n", "x".repeat(300))).await;
     work.complete().await;
-    page.wait("document.querySelector('.answer')?.innerText.includes('onerror')")
-        .await;
+    page.wait("document.querySelector('.answer')?.innerText.includes('onerror')").await;
     page.wait("document.querySelector('.answer pre')").await;
     assert_eq!(
         page.run("return document.querySelectorAll('.turn img, .turn script, .answer a').length")
@@ -270,26 +235,15 @@ async fn what_a_model_says_is_inert_on_a_narrow_screen_too() {
     page.browser.page().set_window_size(390, 844).await.unwrap();
     let narrow =
         serde_json::json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
-    page.browser
-        .devtools("Emulation.setDeviceMetricsOverride", narrow)
-        .await
-        .unwrap();
-    page.wait("innerWidth === 390 && document.documentElement.scrollWidth === 390")
-        .await;
+    page.browser.devtools("Emulation.setDeviceMetricsOverride", narrow).await.unwrap();
+    page.wait("innerWidth === 390 && document.documentElement.scrollWidth === 390").await;
     page.look("narrow").await;
     let dark = serde_json::json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
-    page.browser
-        .devtools("Emulation.setEmulatedMedia", dark)
-        .await
-        .unwrap();
+    page.browser.devtools("Emulation.setEmulatedMedia", dark).await.unwrap();
     page.look("dark").await;
     let chinese = serde_json::json!({"userAgent": "x", "acceptLanguage": "zh-CN"});
-    page.browser
-        .devtools("Emulation.setUserAgentOverride", chinese)
-        .await
-        .unwrap();
+    page.browser.devtools("Emulation.setUserAgentOverride", chinese).await.unwrap();
     page.load().await;
-    page.wait("document.getElementById('question').placeholder === '输入问题'")
-        .await;
+    page.wait("document.getElementById('question').placeholder === '输入问题'").await;
     page.close().await;
 }

@@ -14,10 +14,7 @@ async fn cancel(edge: &Edge, turn: Option<&Value>) -> Response {
     if let Some(turn) = turn {
         body["turnId"] = turn.clone();
     }
-    edge.post("/v1/sessions/s/cancel", &body)
-        .send()
-        .await
-        .unwrap()
+    edge.post("/v1/sessions/s/cancel", &body).send().await.unwrap()
 }
 
 #[tokio::test]
@@ -35,18 +32,11 @@ async fn a_running_turn_is_asked_to_stop_once_and_keeps_its_place() {
     let last = edge.last().await;
     assert_eq!(last.entry.follows, began, "asked twice, stored once");
     let state = last.entry.state.unwrap();
-    assert_eq!(
-        (state.began, state.cancels),
-        (began, vec![turn.as_str().unwrap().to_owned()])
-    );
+    assert_eq!((state.began, state.cancels), (began, vec![turn.as_str().unwrap().to_owned()]));
     work.catch_up().await;
-    work.say(vec![event::Kind::Cancelled(proto::Cancelled {})])
-        .await;
+    work.say(vec![event::Kind::Cancelled(proto::Cancelled {})]).await;
     let refusal = problem(cancel(&edge, Some(&turn)).await, 409).await;
-    assert_eq!(
-        (&refusal["turnId"], &refusal["turnStatus"]),
-        (&turn, &json!("cancelled"))
-    );
+    assert_eq!((&refusal["turnId"], &refusal["turnStatus"]), (&turn, &json!("cancelled")));
 }
 
 #[tokio::test]
@@ -54,10 +44,7 @@ async fn a_waiting_turn_is_asked_to_stop_before_it_begins() {
     let edge = Edge::start().await;
     let turn = edge.accepted("Why?").await["turnId"].clone();
     assert_eq!(cancel(&edge, Some(&turn)).await.status(), 202);
-    assert_eq!(
-        edge.last().await.entry.state.unwrap().cancels,
-        [turn.as_str().unwrap()]
-    );
+    assert_eq!(edge.last().await.entry.state.unwrap().cancels, [turn.as_str().unwrap()]);
 }
 
 #[tokio::test]
@@ -89,16 +76,10 @@ async fn a_turn_that_never_was_is_not_found() {
 #[tokio::test]
 async fn a_turn_may_end_with_its_reader() {
     let disconnect_grace = Duration::from_millis(10);
-    let edge = Edge::with(Config {
-        disconnect_grace,
-        ..Config::default()
-    })
-    .await;
+    let edge = Edge::with(Config { disconnect_grace, ..Config::default() }).await;
     let mut watcher = edge.events("&after=start").await;
     let body = json!({"userId": "u", "input": "Why?", "onDisconnect": "cancel"});
-    let request = edge
-        .post("/v1/sessions/s/turns", &body)
-        .header("accept", "text/event-stream");
+    let request = edge.post("/v1/sessions/s/turns", &body).header("accept", "text/event-stream");
     let mut reader = Frames::of(request.send().await.unwrap());
     let mut work = edge.work().await;
     work.text("Because").await;
@@ -108,17 +89,13 @@ async fn a_turn_may_end_with_its_reader() {
     drop(reader);
     let session = crate::harness::session();
     let log = std::sync::Arc::clone(&edge.broker.log);
-    let mut follow = broker::Follow::open(log, session, broker::From::Now)
-        .await
-        .unwrap();
+    let mut follow = broker::Follow::open(log, session, broker::From::Now).await.unwrap();
     let asked = async {
         while edge.last().await.sequence == began {
             follow.next().await.unwrap();
         }
     };
-    tokio::time::timeout(crate::harness::PATIENCE, asked)
-        .await
-        .unwrap();
+    tokio::time::timeout(crate::harness::PATIENCE, asked).await.unwrap();
     let cancels = edge.last().await.entry.state.unwrap().cancels;
     assert_eq!(cancels, [work.delivery.turn.to_string()]);
 }

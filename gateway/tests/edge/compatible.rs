@@ -21,10 +21,7 @@ async fn chat_streams_messages_and_closes_with_end() {
     assert_eq!(kinds, ["session", "message", "message", "end"]);
     let session = work.delivery.session.id.to_string();
     let turn = work.delivery.turn.to_string();
-    assert_eq!(
-        frames[0].data,
-        json!({"sessionId": session, "turnId": turn})
-    );
+    assert_eq!(frames[0].data, json!({"sessionId": session, "turnId": turn}));
     assert_eq!(
         frames[1].data,
         json!({"sessionId": session, "turnId": turn, "type": "text_chunk", "content": "多巴"})
@@ -44,17 +41,11 @@ async fn chat_passes_earlier_messages_on_as_history() {
     let response = edge.post("/chat", &body).send().await.unwrap();
     let mut work = edge.work().await;
     assert_eq!(work.delivery.job.messages.len(), 3);
-    let failed = proto::Failed {
-        message: "It broke.".into(),
-        ..Default::default()
-    };
+    let failed = proto::Failed { message: "It broke.".into(), ..Default::default() };
     work.say(vec![event::Kind::Failed(failed)]).await;
     let frames = frames(&response.text().await.unwrap());
     let end = &frames.last().unwrap().data;
-    assert_eq!(
-        (&end["status"], &end["message"]),
-        (&json!("error"), &json!("It broke."))
-    );
+    assert_eq!((&end["status"], &end["message"]), (&json!("error"), &json!("It broke.")));
 }
 
 #[tokio::test]
@@ -76,9 +67,7 @@ async fn chat_refuses_what_is_no_conversation() {
 async fn stream_repeats_all_text_so_far_and_closes_with_end() {
     let edge = Edge::start().await;
     for round in ["one", "two"] {
-        let request = edge
-            .get("/stream")
-            .query(&[("username", "u"), ("query", round)]);
+        let request = edge.get("/stream").query(&[("username", "u"), ("query", round)]);
         let response = request.send().await.unwrap();
         let mut work = edge.work().await;
         assert_eq!(work.delivery.session.id.as_str(), "stream");
@@ -94,9 +83,7 @@ async fn stream_repeats_all_text_so_far_and_closes_with_end() {
         assert_eq!(frames.len(), 3);
     }
     problem(edge.get("/stream?username=u").send().await.unwrap(), 400).await;
-    let head = edge
-        .http
-        .head(format!("http://{}/stream?username=u&query=x", edge.address));
+    let head = edge.http.head(format!("http://{}/stream?username=u&query=x", edge.address));
     assert_eq!(head.send().await.unwrap().status(), 405);
     assert_eq!(edge.broker.queue.depth().await.unwrap(), 0);
 }
@@ -105,9 +92,8 @@ async fn stream_repeats_all_text_so_far_and_closes_with_end() {
 async fn an_event_source_that_comes_back_by_itself_does_not_ask_again() {
     let edge = Edge::start().await;
     let get = |last: Option<&str>| {
-        let request = edge
-            .get("/stream?username=u&query=Why")
-            .header("accept", "text/event-stream");
+        let request =
+            edge.get("/stream?username=u&query=Why").header("accept", "text/event-stream");
         match last {
             Some(last) => request.header("last-event-id", last),
             None => request,

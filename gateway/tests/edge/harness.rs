@@ -36,11 +36,7 @@ impl Edge {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let limits = Limits {
-            queue_depth: 2,
-            lease: Duration::from_secs(60),
-            ..Limits::default()
-        };
+        let limits = Limits { queue_depth: 2, lease: Duration::from_secs(60), ..Limits::default() };
         let broker = broker::sqlite::open(broker::sqlite::Place::Memory, limits).await;
         Self::on(config, broker.unwrap()).await
     }
@@ -52,12 +48,7 @@ impl Edge {
         let serving = gateway::serve(config, broker.clone(), listener, life.clone());
         life.serve("edge", serving);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self {
-            address,
-            broker,
-            life,
-            http,
-        }
+        Self { address, broker, life, http }
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
@@ -109,11 +100,8 @@ impl Edge {
         };
         let input = work.delivery.job.messages.last().unwrap().content.clone();
         let resumes = String::new();
-        let began = work
-            .append(vec![
-                event::Kind::Started(proto::Started { input, resumes }).into(),
-            ])
-            .await;
+        let began =
+            work.append(vec![event::Kind::Started(proto::Started { input, resumes }).into()]).await;
         work.state.began = began.0;
         work
     }
@@ -143,10 +131,7 @@ impl Work {
         let mut events = Vec::new();
         for kind in kinds {
             self.index += 1;
-            events.push(Event {
-                index: self.index,
-                kind: Some(kind),
-            });
+            events.push(Event { index: self.index, kind: Some(kind) });
         }
         self.append(events).await;
     }
@@ -158,10 +143,7 @@ impl Work {
     /// Ends the turn; its job stays in the queue until it is settled.
     pub(crate) async fn complete(&mut self) {
         let finish_reason = "stop".to_owned();
-        self.say(vec![event::Kind::Completed(proto::Completed {
-            finish_reason,
-        })])
-        .await;
+        self.say(vec![event::Kind::Completed(proto::Completed { finish_reason })]).await;
     }
 
     pub(crate) async fn settle(self) {
@@ -170,20 +152,13 @@ impl Work {
 
     /// Reads on over what others appended.
     pub(crate) async fn catch_up(&mut self) {
-        let last = self
-            .log
-            .last(&self.delivery.session)
-            .await
-            .unwrap()
-            .unwrap();
+        let last = self.log.last(&self.delivery.session).await.unwrap().unwrap();
         self.last = last.sequence;
         self.state.cancels = last.entry.state.unwrap().cancels;
     }
 
     async fn append(&mut self, events: Vec<Event>) -> Sequence {
-        let ending = events
-            .iter()
-            .find_map(|it| it.kind.as_ref().and_then(event::Kind::ending));
+        let ending = events.iter().find_map(|it| it.kind.as_ref().and_then(event::Kind::ending));
         self.state.set_status(match ending {
             Some(_) => Status::Idle,
             None => Status::Running,
@@ -220,17 +195,10 @@ impl Frame {
     fn parse(raw: &str) -> Self {
         let field = |name: &str| {
             let mut lines = raw.lines();
-            lines
-                .find_map(|it| it.strip_prefix(name)?.strip_prefix(": "))
-                .map(str::to_owned)
+            lines.find_map(|it| it.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
         };
         let data = field("data").map_or(Value::Null, |it| serde_json::from_str(&it).unwrap());
-        Self {
-            raw: raw.to_owned(),
-            id: field("id"),
-            event: field("event"),
-            data,
-        }
+        Self { raw: raw.to_owned(), id: field("id"), event: field("event"), data }
     }
 
     pub(crate) fn is(&self, event: &str) -> bool {
@@ -254,10 +222,7 @@ pub(crate) struct Frames {
 impl Frames {
     pub(crate) fn of(response: Response) -> Self {
         assert_eq!(response.status(), 200);
-        Self {
-            response,
-            rest: String::new(),
-        }
+        Self { response, rest: String::new() }
     }
 
     /// The next frame; `None` at a clean end.

@@ -7,10 +7,7 @@ use crate::harness::{Edge, problem};
 
 async fn post(edge: &Edge, path: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
     let url = format!("http://{}{path}", edge.address);
-    let request = edge
-        .http
-        .post(url)
-        .header(header::CONTENT_TYPE, "application/json");
+    let request = edge.http.post(url).header(header::CONTENT_TYPE, "application/json");
     request.body(body).send().await.unwrap()
 }
 
@@ -60,10 +57,7 @@ async fn a_wrong_field_is_named() {
         (json!({"userId": "u"}), "input"),
         (json!({"userId": "u", "input": ["x"]}), "input"),
         (json!({"userId": "u", "input": "x", "inptu": "y"}), "inptu"),
-        (
-            json!({"userId": "u", "input": "x", "model": "a b"}),
-            "model",
-        ),
+        (json!({"userId": "u", "input": "x", "model": "a b"}), "model"),
         (
             json!({"userId": "u", "input": "x", "messages": [{"role": "system", "content": ""}]}),
             "messages[0].role",
@@ -72,20 +66,10 @@ async fn a_wrong_field_is_named() {
             json!({"userId": "u", "input": "x", "messages": [{"role": "user"}]}),
             "messages[0].content",
         ),
-        (
-            json!({"userId": "u", "input": "x", "admission": "force"}),
-            "admission",
-        ),
-        (
-            json!({"userId": "u", "input": "x", "metadata": {"a": 1}}),
-            "metadata.a",
-        ),
+        (json!({"userId": "u", "input": "x", "admission": "force"}), "admission"),
+        (json!({"userId": "u", "input": "x", "metadata": {"a": 1}}), "metadata.a"),
     ] {
-        let response = edge
-            .post("/v1/sessions/s/turns", &body)
-            .send()
-            .await
-            .unwrap();
+        let response = edge.post("/v1/sessions/s/turns", &body).send().await.unwrap();
         let refusal = problem(response, 400).await;
         assert_eq!(refusal["violations"][0]["field"], field, "{refusal}");
     }
@@ -124,10 +108,7 @@ async fn strange_ids_are_fine_and_isolated() {
         assert_eq!(receipt["sessionId"], id);
         let work = edge.work().await;
         assert_eq!(
-            (
-                work.delivery.session.user.as_str(),
-                work.delivery.session.id.as_str()
-            ),
+            (work.delivery.session.user.as_str(), work.delivery.session.id.as_str()),
             (id, id)
         );
         assert_eq!(work.delivery.job.messages[0].content, id);
@@ -137,19 +118,10 @@ async fn strange_ids_are_fine_and_isolated() {
 #[tokio::test]
 async fn ids_in_the_path_are_checked_after_decoding() {
     let edge = Edge::start().await;
-    for bad in [
-        "%0a",
-        "a%00b",
-        "%0d%0aPUB%20x%201",
-        "%ff",
-        &"x".repeat(300),
-        "%7f",
-        "%c2%85",
-    ] {
-        for path in [
-            format!("/v1/sessions/{bad}?userId=u"),
-            format!("/v1/sessions/{bad}/events?userId=u"),
-        ] {
+    for bad in ["%0a", "a%00b", "%0d%0aPUB%20x%201", "%ff", &"x".repeat(300), "%7f", "%c2%85"] {
+        for path in
+            [format!("/v1/sessions/{bad}?userId=u"), format!("/v1/sessions/{bad}/events?userId=u")]
+        {
             let refusal = problem(edge.get(&path).send().await.unwrap(), 400).await;
             assert_eq!(refusal["violations"][0]["field"], "sessionId", "{path}");
         }
@@ -164,13 +136,7 @@ async fn ids_in_the_path_are_checked_after_decoding() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let edge = Edge::start().await;
-    for path in [
-        "/nothing",
-        "/v1",
-        "/page/none.js",
-        "/page/..%2fCargo.toml",
-        "/v2/status",
-    ] {
+    for path in ["/nothing", "/v1", "/page/none.js", "/page/..%2fCargo.toml", "/v2/status"] {
         problem(edge.get(path).send().await.unwrap(), 404).await;
     }
     let nameless = edge.post("/v1/sessions//turns", &json!({"userId": "u", "input": "x"}));
@@ -182,9 +148,7 @@ async fn unknown_paths_and_methods_are_problems() {
     let response = edge.post("/healthz", &json!({})).send().await.unwrap();
     assert_eq!(response.headers()["allow"], "GET,HEAD");
     problem(response, 405).await;
-    let trace = edge
-        .http
-        .request(reqwest::Method::TRACE, format!("http://{}/", edge.address));
+    let trace = edge.http.request(reqwest::Method::TRACE, format!("http://{}/", edge.address));
     problem(trace.send().await.unwrap(), 405).await;
 }
 
@@ -192,27 +156,9 @@ async fn unknown_paths_and_methods_are_problems() {
 async fn pages_of_other_sites_are_refused() {
     let edge = Edge::start().await;
     let ask = || edge.ask("x").header("prefer", "respond-async");
-    problem(
-        ask()
-            .header("sec-fetch-site", "cross-site")
-            .send()
-            .await
-            .unwrap(),
-        403,
-    )
-    .await;
-    problem(
-        ask()
-            .header("origin", "http://evil.example")
-            .send()
-            .await
-            .unwrap(),
-        403,
-    )
-    .await;
-    let read = edge
-        .get("/v1/sessions/s/events?userId=u")
-        .header("sec-fetch-site", "cross-site");
+    problem(ask().header("sec-fetch-site", "cross-site").send().await.unwrap(), 403).await;
+    problem(ask().header("origin", "http://evil.example").send().await.unwrap(), 403).await;
+    let read = edge.get("/v1/sessions/s/events?userId=u").header("sec-fetch-site", "cross-site");
     problem(read.send().await.unwrap(), 403).await;
     let rebound = edge.get("/").header("host", "evil.example");
     problem(rebound.send().await.unwrap(), 421).await;
@@ -224,34 +170,14 @@ async fn pages_of_other_sites_are_refused() {
 async fn keys_and_forms_that_make_no_sense_are_refused() {
     let edge = Edge::start().await;
     for key in ["", &"x".repeat(256)] {
-        let refusal = problem(
-            edge.ask("x")
-                .header("idempotency-key", key)
-                .send()
-                .await
-                .unwrap(),
-            400,
-        )
-        .await;
+        let refusal =
+            problem(edge.ask("x").header("idempotency-key", key).send().await.unwrap(), 400).await;
         assert_eq!(refusal["violations"][0]["field"], "Idempotency-Key");
     }
-    problem(
-        edge.ask("x")
-            .header("accept", "image/png")
-            .send()
-            .await
-            .unwrap(),
-        406,
-    )
-    .await;
+    problem(edge.ask("x").header("accept", "image/png").send().await.unwrap(), 406).await;
     let elsewhere = json!({"userId": "u", "input": "x"});
-    let first = edge
-        .ask("x")
-        .header("idempotency-key", "k")
-        .header("prefer", "respond-async");
+    let first = edge.ask("x").header("idempotency-key", "k").header("prefer", "respond-async");
     assert_eq!(first.send().await.unwrap().status(), 202);
-    let again = edge
-        .post("/v1/sessions/other/turns", &elsewhere)
-        .header("idempotency-key", "k");
+    let again = edge.post("/v1/sessions/other/turns", &elsewhere).header("idempotency-key", "k");
     problem(again.send().await.unwrap(), 422).await;
 }

@@ -20,12 +20,7 @@ use crate::harness::{Edge, Frames, PATIENCE, problem};
 #[tokio::test]
 async fn a_drain_cuts_turns_and_closes_sessions() {
     let edge = Edge::start().await;
-    let turn = edge
-        .ask("Why?")
-        .header("accept", "text/event-stream")
-        .send()
-        .await
-        .unwrap();
+    let turn = edge.ask("Why?").header("accept", "text/event-stream").send().await.unwrap();
     let mut turn = Frames::of(turn);
     let mut session = edge.events("&after=start").await;
     let mut work = edge.work().await;
@@ -33,10 +28,7 @@ async fn a_drain_cuts_turns_and_closes_sessions() {
     turn.until("text").await;
     session.until("text").await;
     edge.life.drain();
-    assert!(
-        turn.next().await.is_err(),
-        "a drained turn must not look ended"
-    );
+    assert!(turn.next().await.is_err(), "a drained turn must not look ended");
     assert_eq!(session.next().await.unwrap(), None);
     let outcome = edge.life.wait(PATIENCE).await.unwrap();
     assert_eq!(outcome, process::Outcome::Drained);
@@ -158,36 +150,19 @@ impl Queue for Faulty {
 
 async fn faulty() -> (Edge, Arc<Off>) {
     let limits = broker::Limits::default();
-    let broker = broker::sqlite::open(broker::sqlite::Place::Memory, limits)
-        .await
-        .unwrap();
+    let broker = broker::sqlite::open(broker::sqlite::Place::Memory, limits).await.unwrap();
     let off = Arc::new(Off::default());
-    let faulty = Arc::new(Faulty {
-        broker: broker.clone(),
-        off: Arc::clone(&off),
-    });
-    let broker = Broker {
-        queue: Arc::clone(&faulty) as Arc<dyn Queue>,
-        log: faulty,
-        ..broker
-    };
+    let faulty = Arc::new(Faulty { broker: broker.clone(), off: Arc::clone(&off) });
+    let broker = Broker { queue: Arc::clone(&faulty) as Arc<dyn Queue>, log: faulty, ..broker };
     let broker_timeout = Duration::from_millis(200);
-    let config = Config {
-        broker_timeout,
-        ..Config::default()
-    };
+    let config = Config { broker_timeout, ..Config::default() };
     (Edge::on(config, broker).await, off)
 }
 
 #[tokio::test]
 async fn a_log_that_fails_cuts_the_stream() {
     let (edge, off) = faulty().await;
-    let turn = edge
-        .ask("Why?")
-        .header("accept", "text/event-stream")
-        .send()
-        .await
-        .unwrap();
+    let turn = edge.ask("Why?").header("accept", "text/event-stream").send().await.unwrap();
     let mut turn = Frames::of(turn);
     let mut work = edge.work().await;
     work.text("Because").await;
@@ -200,10 +175,7 @@ async fn a_log_that_fails_cuts_the_stream() {
 async fn a_submit_in_doubt_says_so_and_how_to_go_on() {
     let (edge, off) = faulty().await;
     off.queue.store(true, Ordering::SeqCst);
-    for (key, advice) in [
-        (Some("k"), "same Idempotency-Key"),
-        (None, "look for its turn"),
-    ] {
+    for (key, advice) in [(Some("k"), "same Idempotency-Key"), (None, "look for its turn")] {
         let mut request = edge.ask("Why?").header("prefer", "respond-async");
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
@@ -212,10 +184,7 @@ async fn a_submit_in_doubt_says_so_and_how_to_go_on() {
         assert_eq!(response.headers()["retry-after"], "1");
         let refusal = problem(response, 503).await;
         let detail = refusal["detail"].as_str().unwrap();
-        assert!(
-            detail.starts_with("outcome unknown") && detail.contains(advice),
-            "{detail}"
-        );
+        assert!(detail.starts_with("outcome unknown") && detail.contains(advice), "{detail}");
         assert!(refusal["turnId"].is_string());
     }
 }

@@ -15,12 +15,8 @@ async fn play(edge: &Edge) {
     for n in 0..10 {
         work.text(&format!("t{n} ")).await;
         let text = |it: &str| event::Kind::Text(it.into());
-        let citation = proto::Citation {
-            number: n + 1,
-            ..Default::default()
-        };
-        work.say(vec![text("a"), event::Kind::Citation(citation), text("b")])
-            .await;
+        let citation = proto::Citation { number: n + 1, ..Default::default() };
+        work.say(vec![text("a"), event::Kind::Citation(citation), text("b")]).await;
     }
     work.complete().await;
     work.settle().await;
@@ -41,15 +37,9 @@ async fn a_reader_cut_after_any_frame_gets_exactly_the_rest() {
         // The header wins over the parameter.
         let request = edge.get("/v1/sessions/s/events?userId=u&after=now");
         let response = request.header("last-event-id", &last).send().await.unwrap();
-        let rest = crate::harness::Frames::of(response)
-            .until("completed")
-            .await;
+        let rest = crate::harness::Frames::of(response).until("completed").await;
         assert_eq!(bytes(&rest), bytes(&whole[cut..]), "cut after {last}");
-        let rest = edge
-            .events(&format!("&after={last}"))
-            .await
-            .until("completed")
-            .await;
+        let rest = edge.events(&format!("&after={last}")).await.until("completed").await;
         assert_eq!(bytes(&rest), bytes(&whole[cut..]), "cut after {last}");
     }
 }
@@ -62,8 +52,7 @@ async fn a_late_joiner_gets_the_text_so_far_as_one_event_and_then_the_rest() {
     for text in ["Be", "ca", "xx"] {
         work.text(text).await;
     }
-    work.say(vec![event::Kind::Rewind(proto::Rewind { to: 2 })])
-        .await;
+    work.say(vec![event::Kind::Rewind(proto::Rewind { to: 2 })]).await;
     let mut events = edge.events("").await;
     let so_far = events.until("text").await;
     assert_eq!(so_far.len(), 2);
@@ -74,11 +63,7 @@ async fn a_late_joiner_gets_the_text_so_far_as_one_event_and_then_the_rest() {
     let rest = events.until("completed").await;
     assert_eq!(rest[0].data["text"], "use");
     let last = so_far[1].id.clone().unwrap();
-    let again = edge
-        .events(&format!("&after={last}"))
-        .await
-        .until("completed")
-        .await;
+    let again = edge.events(&format!("&after={last}")).await.until("completed").await;
     assert_eq!(bytes(&again), bytes(&rest));
 }
 
@@ -90,10 +75,7 @@ async fn a_session_without_a_running_turn_is_watched_from_now_across_turns() {
     play(&edge).await;
     play(&edge).await;
     for events in [&mut default, &mut now] {
-        let (first, second) = (
-            events.until("completed").await,
-            events.until("completed").await,
-        );
+        let (first, second) = (events.until("completed").await, events.until("completed").await);
         assert_eq!((first.len(), second.len()), (42, 42));
         assert_ne!(first[0].data["turnId"], second[0].data["turnId"]);
     }
@@ -106,25 +88,14 @@ async fn a_position_that_the_log_does_not_have_is_answered_with_a_gap() {
     let mut work = edge.work().await;
     work.text("Because").await;
     let own = edge.events("&after=start").await.until("text").await;
-    let epoch = own[0]
-        .id
-        .as_deref()
-        .unwrap()
-        .split_once('-')
-        .unwrap()
-        .0
-        .to_owned();
+    let epoch = own[0].id.as_deref().unwrap().split_once('-').unwrap().0.to_owned();
     for (position, reason) in [
         ("zz-1".to_owned(), "other_log"),
         ("zz-1.2".to_owned(), "other_log"),
         (format!("{epoch}-999999"), "unknown_position"),
         (format!("{epoch}-999999.3"), "unknown_position"),
     ] {
-        let frames = edge
-            .events(&format!("&after={position}"))
-            .await
-            .until("text")
-            .await;
+        let frames = edge.events(&format!("&after={position}")).await.until("text").await;
         assert!(frames[0].is("gap"), "{position}");
         assert_eq!(frames[0].data["gap"]["reason"], reason);
         assert!(frames[0].id.is_none());
@@ -140,9 +111,7 @@ async fn what_is_no_position_is_refused_by_name() {
         let refusal = problem(edge.get(&path).send().await.unwrap(), 400).await;
         assert_eq!(refusal["violations"][0]["field"], "after", "{bad}");
     }
-    let request = edge
-        .get("/v1/sessions/s/events?userId=u")
-        .header("last-event-id", "x");
+    let request = edge.get("/v1/sessions/s/events?userId=u").header("last-event-id", "x");
     let refusal = problem(request.send().await.unwrap(), 400).await;
     assert_eq!(refusal["violations"][0]["field"], "Last-Event-ID");
     let refusal = problem(edge.get("/v1/sessions/s/events").send().await.unwrap(), 400).await;
@@ -151,10 +120,7 @@ async fn what_is_no_position_is_refused_by_name() {
 
 #[tokio::test]
 async fn silence_is_broken_by_comments_without_an_id() {
-    let config = Config {
-        keep_alive: Duration::from_millis(20),
-        ..Config::default()
-    };
+    let config = Config { keep_alive: Duration::from_millis(20), ..Config::default() };
     let edge = Edge::with(config).await;
     let mut events = edge.events("").await;
     let first = events.next().await.unwrap().unwrap();
@@ -168,14 +134,8 @@ async fn silence_is_broken_by_comments_without_an_id() {
 async fn two_users_with_the_same_session_id_never_meet() {
     let edge = Edge::start().await;
     play(&edge).await;
-    let state: Value = edge
-        .get("/v1/sessions/s?userId=v")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let state: Value =
+        edge.get("/v1/sessions/s?userId=v").send().await.unwrap().json().await.unwrap();
     assert_eq!(state["status"], "not_found");
 }
 
@@ -186,10 +146,7 @@ async fn the_sessions_state_follows_its_turn() {
         let request = edge.get("/v1/sessions/s?userId=u");
         request.send().await.unwrap().json().await.unwrap()
     };
-    assert_eq!(
-        state().await,
-        json!({"sessionId": "s", "status": "not_found", "unfinished": 0})
-    );
+    assert_eq!(state().await, json!({"sessionId": "s", "status": "not_found", "unfinished": 0}));
     let turn = edge.accepted("Why?").await["turnId"].clone();
     assert_eq!(state().await["status"], "queued");
     let mut work = edge.work().await;
@@ -204,10 +161,7 @@ async fn the_sessions_state_follows_its_turn() {
 
 #[tokio::test]
 async fn there_are_no_more_open_streams_than_there_may_be() {
-    let config = Config {
-        streams: 1,
-        ..Config::default()
-    };
+    let config = Config { streams: 1, ..Config::default() };
     let edge = Edge::with(config).await;
     let mut only = edge.events("&after=start").await;
     let path = "/v1/sessions/s/events?userId=u";

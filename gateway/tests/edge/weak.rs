@@ -34,10 +34,7 @@ impl Queue for Forgetful {
             return Ok(submitted);
         }
         let turn_id = TurnId::new().to_string();
-        let job = Job {
-            turn_id,
-            ..job.clone()
-        };
+        let job = Job { turn_id, ..job.clone() };
         self.0.submit(session, &job, admission).await
     }
 

@@ -13,19 +13,10 @@ const SOON: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn a_peer_that_does_not_finish_its_head_is_closed_and_others_are_served() {
-    let config = Config {
-        head_timeout: SOON * 5,
-        ..Config::default()
-    };
+    let config = Config { head_timeout: SOON * 5, ..Config::default() };
     let edge = Edge::with(config).await;
     let mut open = Vec::new();
-    for begin in [
-        "",
-        "P",
-        "PRI * HT",
-        "GET / HTTP/1.1\r\nHost: loc",
-        "GET / HTTP/1.1\r\n",
-    ] {
+    for begin in ["", "P", "PRI * HT", "GET / HTTP/1.1\r\nHost: loc", "GET / HTTP/1.1\r\n"] {
         let mut stream = TcpStream::connect(edge.address).await.unwrap();
         stream.write_all(begin.as_bytes()).await.unwrap();
         open.push(stream);
@@ -39,11 +30,7 @@ async fn a_peer_that_does_not_finish_its_head_is_closed_and_others_are_served() 
 
 #[tokio::test]
 async fn a_connection_outlives_its_first_request_but_not_its_idleness() {
-    let config = Config {
-        head_timeout: SOON * 3,
-        idle_timeout: SOON * 15,
-        ..Config::default()
-    };
+    let config = Config { head_timeout: SOON * 3, idle_timeout: SOON * 15, ..Config::default() };
     let edge = Edge::with(config).await;
     let mut stream = TcpStream::connect(edge.address).await.unwrap();
     let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -64,11 +51,7 @@ async fn a_connection_outlives_its_first_request_but_not_its_idleness() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
-    let edge = Edge::with(Config {
-        body_timeout: SOON,
-        ..Config::default()
-    })
-    .await;
+    let edge = Edge::with(Config { body_timeout: SOON, ..Config::default() }).await;
     let head = "POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     let answer = raw(edge.address, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -90,11 +73,7 @@ async fn a_body_of_two_lengths_is_refused_and_the_connection_closed() {
         "Content-Length: +5\r\n".to_owned(),
     ] {
         let smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let answer = raw(
-            edge.address,
-            format!("{head}{lines}\r\n{smuggled}").as_bytes(),
-        )
-        .await;
+        let answer = raw(edge.address, format!("{head}{lines}\r\n{smuggled}").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{lines}{answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{lines}{answer}");
     }
@@ -125,24 +104,12 @@ async fn heads_past_their_limits_are_refused() {
         .collect();
     let many = many.concat();
     for (request, status) in [
-        (
-            format!(
-                "GET / HTTP/1.1\r\n{close}X: {}\r\n\r\n",
-                "y".repeat(64 * 1024)
-            ),
-            431,
-        ),
+        (format!("GET / HTTP/1.1\r\n{close}X: {}\r\n\r\n", "y".repeat(64 * 1024)), 431),
         (format!("GET / HTTP/1.1\r\n{close}{many}\r\n"), 431),
-        (
-            format!("GET /{} HTTP/1.1\r\n{close}\r\n", "y".repeat(9000)),
-            414,
-        ),
+        (format!("GET /{} HTTP/1.1\r\n{close}\r\n", "y".repeat(9000)), 414),
         (format!("GET /{} HTTP/1.1\r\n", "y".repeat(70_000)), 431),
         (format!("GET /healthz HTTP/1.1\r\n{close}\r\n"), 200),
-        (
-            "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
-            400,
-        ),
+        ("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), 400),
         ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), 200),
         (
             "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_owned(),
@@ -151,10 +118,7 @@ async fn heads_past_their_limits_are_refused() {
         ("nonsense\r\n\r\n".to_owned(), 400),
     ] {
         let answer = raw(edge.address, request.as_bytes()).await;
-        let start = format!(
-            "HTTP/1.{} {status} ",
-            u8::from(!request.contains("HTTP/1.0"))
-        );
+        let start = format!("HTTP/1.{} {status} ", u8::from(!request.contains("HTTP/1.0")));
         assert!(answer.starts_with(&start), "{status}: {answer}");
         if status != 200 {
             assert_is_problem(&answer, status);
@@ -164,18 +128,11 @@ async fn heads_past_their_limits_are_refused() {
 
 #[tokio::test]
 async fn a_peer_has_no_more_connections_than_it_may() {
-    let edge = Edge::with(Config {
-        connections_per_peer: 2,
-        ..Config::default()
-    })
-    .await;
+    let edge = Edge::with(Config { connections_per_peer: 2, ..Config::default() }).await;
     let mut open = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(edge.address).await.unwrap();
-        stream
-            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut byte = [0];
         stream.read_exact(&mut byte).await.unwrap();
         open.push(stream);
@@ -210,9 +167,7 @@ async fn a_reader_that_takes_nothing_is_let_go() {
             tokio::time::sleep(SOON / 10).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone)
-        .await
-        .expect("the server lets go");
+    tokio::time::timeout(PATIENCE, gone).await.expect("the server lets go");
     let got = closed(&mut stream).await;
     assert!(got.len() < 30 * long.len(), "{}", got.len());
     assert!(!got.ends_with("0\r\n\r\n"));
@@ -229,19 +184,12 @@ async fn the_page_is_served_with_a_strict_policy_and_revalidates() {
     ] {
         let response = edge.get(path).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], kind);
-        let policy = response.headers()["content-security-policy"]
-            .to_str()
-            .unwrap();
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'"));
         assert!(!policy.contains("unsafe"));
         assert_eq!(response.headers()["referrer-policy"], "no-referrer");
         let tag = response.headers()["etag"].clone();
-        let again = edge
-            .get(path)
-            .header("if-none-match", tag)
-            .send()
-            .await
-            .unwrap();
+        let again = edge.get(path).header("if-none-match", tag).send().await.unwrap();
         assert_eq!(again.status(), 304);
     }
 }
@@ -250,14 +198,7 @@ async fn the_page_is_served_with_a_strict_policy_and_revalidates() {
 async fn the_status_says_what_runs_here() {
     let edge = Edge::start().await;
     edge.accepted("Why?").await;
-    let status: Value = edge
-        .get("/v1/status")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let status: Value = edge.get("/v1/status").send().await.unwrap().json().await.unwrap();
     assert_eq!(status["broker"]["kind"], json!(edge.broker.profile.kind));
     assert_eq!(status["queue"]["depth"], 1);
     assert!(status["version"].is_string());

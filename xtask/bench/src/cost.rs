@@ -29,15 +29,9 @@ impl Process {
     pub(crate) fn cost(&self) -> Result<Cost> {
         let read = |file| fs::read_to_string(format!("/proc/{}/{file}", self.pid));
         let gone = || format!("{} has ended", self.name);
-        let (stat, statm) = (
-            read("stat").with_context(gone)?,
-            read("statm").with_context(gone)?,
-        );
+        let (stat, statm) = (read("stat").with_context(gone)?, read("statm").with_context(gone)?);
         let cpu = ticks(&stat).context("/proc/PID/stat has 52 fields")? * TICK;
-        let pages = statm
-            .split_whitespace()
-            .nth(1)
-            .and_then(|it| it.parse::<u64>().ok());
+        let pages = statm.split_whitespace().nth(1).and_then(|it| it.parse::<u64>().ok());
         let memory = pages.context("/proc/PID/statm has 7 fields")? * PAGE;
         Ok(Cost { cpu, memory })
     }
@@ -51,11 +45,7 @@ pub(crate) fn machine() -> Result<u64> {
 
 /// Everything but the time spent idle or waiting for a disk.
 fn busy(stat: &str) -> Option<u64> {
-    let fields = stat
-        .lines()
-        .next()?
-        .strip_prefix("cpu ")?
-        .split_whitespace();
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
     let ticks: Option<Vec<u64>> = fields.take(8).map(|it| it.parse().ok()).collect();
     let ticks = ticks.filter(|it| it.len() == 8)?;
     Some(ticks.iter().sum::<u64>() - ticks[3] - ticks[4])
@@ -87,12 +77,7 @@ mod tests {
 
     #[test]
     fn this_process_costs_something() {
-        let cost = Process {
-            name: "self",
-            pid: std::process::id(),
-        }
-        .cost()
-        .unwrap();
+        let cost = Process { name: "self", pid: std::process::id() }.cost().unwrap();
         assert!(cost.memory > 100);
     }
 }

@@ -92,22 +92,14 @@ impl Target {
     fn new(base: &str, dialect: Dialect, native: bool) -> Result<Self> {
         let base = base.parse()?;
         let run = clock::now().as_micros();
-        Ok(Self {
-            base,
-            dialect,
-            native,
-            run,
-        })
+        Ok(Self { base, dialect, native, run })
     }
 
     fn request(&self, number: u32, script: &Script) -> Result<Request<Full<Bytes>>> {
         let question = script.question();
         let (path, body) = if self.native {
             let session = format!("/v1/sessions/bench-{}-{number}/turns", self.run);
-            (
-                session,
-                json!({"userId": format!("bench-{number}"), "input": question}),
-            )
+            (session, json!({"userId": format!("bench-{number}"), "input": question}))
         } else {
             let messages = json!([{"role": "user", "content": question}]);
             let body = json!({"model": "script", "stream": true, "messages": messages});
@@ -153,10 +145,7 @@ impl Load {
 
     /// Drives all sessions to their end, and looks at what `servers` use.
     pub(crate) async fn drive(&self, target: &Target, servers: &[Process]) -> Result<Measured> {
-        let myself = Process {
-            name: "generator",
-            pid: std::process::id(),
-        };
+        let myself = Process { name: "generator", pid: std::process::id() };
         let before = costs(servers)?;
         let (generator, machine) = (myself.cost()?.cpu, cost::machine()?);
         let start = Instant::now();
@@ -192,10 +181,7 @@ impl Load {
 
 impl Clone for Target {
     fn clone(&self) -> Self {
-        Self {
-            base: self.base.clone(),
-            ..*self
-        }
+        Self { base: self.base.clone(), ..*self }
     }
 }
 
@@ -205,10 +191,7 @@ fn costs(servers: &[Process]) -> Result<Vec<Cost>> {
 
 fn grow(peak: &mut [Cost], now: &[Cost]) {
     for (peak, now) in peak.iter_mut().zip(now) {
-        *peak = Cost {
-            cpu: now.cpu,
-            memory: peak.memory.max(now.memory),
-        };
+        *peak = Cost { cpu: now.cpu, memory: peak.memory.max(now.memory) };
     }
 }
 
@@ -241,8 +224,7 @@ impl Measured {
             self.token.saturating_record((*latency).max(1).into());
         }
         if let Some(first) = seen.first {
-            self.first
-                .record(u64::try_from(first.as_micros())?.max(1))?;
+            self.first.record(u64::try_from(first.as_micros())?.max(1))?;
         }
         let short = seen.latencies.len() != usize::try_from(tokens)?;
         let count = || format!("{} of {tokens} tokens", seen.latencies.len());

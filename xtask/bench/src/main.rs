@@ -117,22 +117,12 @@ async fn run(options: Options) -> Result<()> {
         report::head(&load);
         report::direct(&load, &direct);
         for &kind in kinds {
-            let plan = Plan {
-                kind,
-                sessions,
-                workers: options.workers,
-                threads: options.threads,
-            };
+            let plan = Plan { kind, sessions, workers: options.workers, threads: options.threads };
             let servers = Servers::start(&model, plan).await?;
             let target = Target::weir(servers.url())?;
             load.warm_up().drive(&target, &[]).await?;
             let measured = load.drive(&target, &servers.processes()).await?;
-            report::weir(&Report {
-                kind,
-                load: &load,
-                direct: &direct,
-                weir: &measured,
-            });
+            report::weir(&Report { kind, load: &load, direct: &direct, weir: &measured });
             if options.logs {
                 report::logs(&servers.logs());
             }
@@ -143,11 +133,8 @@ async fn run(options: Options) -> Result<()> {
 
 impl Options {
     fn load(&self, sessions: u32) -> Load {
-        let tokens = if self.flat_out {
-            FLAT_OUT.div_ceil(sessions)
-        } else {
-            self.rate * self.seconds
-        };
+        let tokens =
+            if self.flat_out { FLAT_OUT.div_ceil(sessions) } else { self.rate * self.seconds };
         Load {
             sessions,
             tokens,

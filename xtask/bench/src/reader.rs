@@ -11,16 +11,10 @@ pub(crate) struct Dialect {
 }
 
 /// OpenAI's stream.
-pub(crate) const DIRECT: Dialect = Dialect {
-    text: b"\"content\":\"",
-    end: b"data: [DONE]",
-};
+pub(crate) const DIRECT: Dialect = Dialect { text: b"\"content\":\"", end: b"data: [DONE]" };
 
 /// The native stream.
-pub(crate) const WEIR: Dialect = Dialect {
-    text: b"\"text\":\"",
-    end: b"event: completed",
-};
+pub(crate) const WEIR: Dialect = Dialect { text: b"\"text\":\"", end: b"event: completed" };
 
 /// What has been read of one stream.
 #[derive(Debug)]
@@ -36,12 +30,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self {
-            dialect,
-            line: Vec::new(),
-            stamp: 0,
-            ended: false,
-        }
+        Self { dialect, line: Vec::new(), stamp: 0, ended: false }
     }
 
     /// Takes the next bytes and gives each stamp, in µs, that is complete.
@@ -105,20 +94,13 @@ mod tests {
             b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
             data: {\"choices\":[{\"delta\":{\"content\":\"78 \"}}]}\n\ndata: [DONE]\n\n";
         for piece in 1..40 {
-            assert_eq!(
-                stamps(WEIR, weir, piece),
-                (vec![12, 34, 56], true),
-                "{piece}"
-            );
+            assert_eq!(stamps(WEIR, weir, piece), (vec![12, 34, 56], true), "{piece}");
             assert_eq!(stamps(DIRECT, direct, piece), (vec![78], true), "{piece}");
         }
     }
 
     #[test]
     fn a_stream_that_says_no_end_has_not_ended() {
-        assert_eq!(
-            stamps(WEIR, b"event: failed\ndata: {}\n\n", 9),
-            (vec![], false)
-        );
+        assert_eq!(stamps(WEIR, b"event: failed\ndata: {}\n\n", 9), (vec![], false));
     }
 }

@@ -24,19 +24,10 @@ pub(crate) fn serving(url: &str) {
 
 /// Says what the next lines are about.
 pub(crate) fn head(load: &Load) {
-    let Load {
-        sessions,
-        tokens,
-        every,
-        ramp,
-    } = load;
-    let pace = every.map_or("flat out".to_owned(), |it| {
-        format!("{:.0} tokens/s", 1.0 / it.as_secs_f64())
-    });
-    println!(
-        "\n{sessions} sessions x {tokens} tokens, {pace}, begun over {} ms",
-        ramp.as_millis()
-    );
+    let Load { sessions, tokens, every, ramp } = load;
+    let pace =
+        every.map_or("flat out".to_owned(), |it| format!("{:.0} tokens/s", 1.0 / it.as_secs_f64()));
+    println!("\n{sessions} sessions x {tokens} tokens, {pace}, begun over {} ms", ramp.as_millis());
     println!(
         "{:<10}{:>9}{:>9}{:>11}{:>11}{:>11}{:>12}{:>11}{:>10}",
         "",
@@ -60,12 +51,7 @@ pub(crate) fn direct(load: &Load, direct: &Measured) {
 
 /// The load through the pipeline.
 pub(crate) fn weir(report: &Report<'_>) {
-    let Report {
-        kind,
-        load,
-        direct,
-        weir,
-    } = report;
+    let Report { kind, load, direct, weir } = report;
     let name = match kind {
         Kind::Nats => "nats",
         Kind::Embedded => "embedded",
@@ -92,10 +78,7 @@ fn row(name: &str, measured: &Measured, servers: Option<(Cost, u32)>) {
     let tokens = measured.token.len();
     let (cpu, memory) = servers.map_or(("-".to_owned(), "-".to_owned()), |(cost, sessions)| {
         let memory = per(cost.memory, sessions.into());
-        (
-            format!("{:.1}", per(cost.cpu, tokens)),
-            format!("{memory:.1}"),
-        )
+        (format!("{:.1}", per(cost.cpu, tokens)), format!("{memory:.1}"))
     });
     let failed: u32 = measured.failures.values().sum();
     println!(
@@ -132,10 +115,7 @@ fn parts(load: &Load, measured: &Measured) {
     let parts: Vec<_> = measured.costs.iter().map(part).collect();
     let (parts, generator) = (parts.join(", "), per(measured.generator, tokens));
     let others = measured.others;
-    println!(
-        "{:<10}{parts}, generator {generator:.1} µs; others {others:.2} processors",
-        ""
-    );
+    println!("{:<10}{parts}, generator {generator:.1} µs; others {others:.2} processors", "");
 }
 
 fn failures(measured: &Measured) {

@@ -63,10 +63,7 @@ impl Model {
     }
 
     pub(crate) fn process(&self) -> Process {
-        Process {
-            name: MODEL,
-            pid: self.0.pid(),
-        }
+        Process { name: MODEL, pid: self.0.pid() }
     }
 }
 
@@ -94,35 +91,21 @@ impl Servers {
         self.nats = Some(nats);
         let store = ["--nats", &url];
         let agent = ["agent", "--grpc", "127.0.0.1:0", "--model", "openai/script"];
-        let grpc = self
-            .add("agent", [&agent, &store[..]].concat())
-            .await?
-            .value("grpc")?;
+        let grpc = self.add("agent", [&agent, &store[..]].concat()).await?.value("grpc")?;
         let (agent, slots) = (format!("http://{grpc}"), self.slots());
         for _ in 0..self.plan.workers {
             let worker = ["worker", "--agent", &agent, "--slots", &slots];
             self.add("worker", [&worker, &store[..]].concat()).await?;
         }
         let gateway = ["gateway", "--http", "127.0.0.1:0"];
-        self.url = self
-            .add("gateway", [&gateway, &store[..]].concat())
-            .await?
-            .value("page")?;
+        self.url = self.add("gateway", [&gateway, &store[..]].concat()).await?.value("page")?;
         Ok(())
     }
 
     async fn up(&mut self) -> Result<()> {
         let (slots, data) = (self.slots(), self.folder.path().join("data"));
         let data = data.to_str().context("a temporary path is UTF-8")?;
-        let mut up = vec![
-            "up",
-            "--data",
-            data,
-            "--slots",
-            &slots,
-            "--model",
-            "openai/script",
-        ];
+        let mut up = vec!["up", "--data", data, "--slots", &slots, "--model", "openai/script"];
         up.extend(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
         self.url = self.add("weir", up).await?.value("page")?;
         Ok(())
@@ -130,9 +113,7 @@ impl Servers {
 
     async fn add(&mut self, name: &'static str, arguments: Vec<&str>) -> Result<&Weir> {
         let mut command = command(weir()?, arguments);
-        command
-            .env("OPENAI_API_KEY", "bench")
-            .env("OPENAI_BASE_URL", &self.base);
+        command.env("OPENAI_API_KEY", "bench").env("OPENAI_BASE_URL", &self.base);
         if let Some(threads) = self.plan.threads {
             command.env("TOKIO_WORKER_THREADS", threads.to_string());
         }
@@ -152,24 +133,15 @@ impl Servers {
 
     /// All processes, the model too.
     pub(crate) fn processes(&self) -> Vec<Process> {
-        let weirs = self.weirs.iter().map(|(name, weir)| Process {
-            name,
-            pid: weir.pid(),
-        });
+        let weirs = self.weirs.iter().map(|(name, weir)| Process { name, pid: weir.pid() });
         let nats = self.nats.as_ref().and_then(nats::Server::pid);
-        let nats = nats.map(|pid| Process {
-            name: "nats-server",
-            pid,
-        });
+        let nats = nats.map(|pid| Process { name: "nats-server", pid });
         weirs.chain(nats).chain([self.model.clone()]).collect()
     }
 
     /// What the servers wrote on standard error.
     pub(crate) fn logs(&self) -> Vec<(&'static str, Vec<String>)> {
-        self.weirs
-            .iter()
-            .map(|(name, weir)| (*name, weir.output().stderr))
-            .collect()
+        self.weirs.iter().map(|(name, weir)| (*name, weir.output().stderr)).collect()
     }
 }
 

@@ -80,27 +80,15 @@ fn of_status(status: StatusCode, error: &Value, key: Option<&SecretString>) -> F
         ),
         (408 | 500..=599, _) => Failure::passing(
             "model_unavailable",
-            said(
-                &format!("the model's endpoint failed (HTTP {number})"),
-                error,
-                key,
-            ),
+            said(&format!("the model's endpoint failed (HTTP {number})"), error, key),
         ),
         (404, _) => Failure::lasting(
             "model_unknown",
-            said(
-                "the endpoint does not know the model (HTTP 404)",
-                error,
-                key,
-            ),
+            said("the endpoint does not know the model (HTTP 404)", error, key),
         ),
         _ => Failure::lasting(
             "model_error",
-            said(
-                &format!("the model's endpoint refused (HTTP {number})"),
-                error,
-                key,
-            ),
+            said(&format!("the model's endpoint refused (HTTP {number})"), error, key),
         ),
     }
 }
@@ -115,10 +103,7 @@ fn code(error: &Value) -> &str {
 fn said(ours: &str, error: &Value, key: Option<&SecretString>) -> String {
     let theirs = error.get("message").and_then(Value::as_str);
     let theirs = theirs.or_else(|| error.as_str()).unwrap_or("");
-    let plain: String = theirs
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let plain: String = theirs.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let secret = key.is_some_and(|it| plain.contains(it.expose_secret()));
     let markup = plain.contains('<') && plain.contains('>');
     match plain.trim() {
@@ -149,36 +134,11 @@ mod tests {
         check(401, &leak, "model_auth", false);
         check(400, &leak, "model_error", false);
         check(429, &Value::Null, "model_rate_limited", true);
-        check(
-            429,
-            &json!({"code": "insufficient_quota"}),
-            "model_quota",
-            false,
-        );
-        check(
-            400,
-            &json!({"code": "context_length_exceeded"}),
-            "model_context_length",
-            false,
-        );
-        check(
-            500,
-            &json!({"message": "<b>boom</b>"}),
-            "model_unavailable",
-            true,
-        );
-        check(
-            503,
-            &json!({"message": "x".repeat(9_000)}),
-            "model_unavailable",
-            true,
-        );
-        check(
-            404,
-            &json!({"message": "no such model"}),
-            "model_unknown",
-            false,
-        );
+        check(429, &json!({"code": "insufficient_quota"}), "model_quota", false);
+        check(400, &json!({"code": "context_length_exceeded"}), "model_context_length", false);
+        check(500, &json!({"message": "<b>boom</b>"}), "model_unavailable", true);
+        check(503, &json!({"message": "x".repeat(9_000)}), "model_unavailable", true);
+        check(404, &json!({"message": "no such model"}), "model_unknown", false);
         check(302, &Value::Null, "model_error", false);
     }
 }

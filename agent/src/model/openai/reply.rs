@@ -33,10 +33,7 @@ pub(super) fn checked(response: Response) -> Result<Response, Failure> {
     if kind.is_empty() || kind.to_ascii_lowercase().starts_with("text/event-stream") {
         return Ok(response);
     }
-    Err(Failure::lasting(
-        "model_error",
-        "the model's endpoint does not stream its answers",
-    ))
+    Err(Failure::lasting("model_error", "the model's endpoint does not stream its answers"))
 }
 
 /// Reads the stream to the end of the answer.
@@ -141,10 +138,9 @@ where
                 self.end();
                 Ok(())
             }
-            (Ok(None), None) => Err(Failure::passing(
-                "model_cut",
-                "the model's answer broke off before its end",
-            )),
+            (Ok(None), None) => {
+                Err(Failure::passing("model_cut", "the model's answer broke off before its end"))
+            }
             (Ok(Some(Err(error))), None) => Err(broken(&error)),
             (Err(_), None) => Err(Failure::passing(
                 "model_timeout",
@@ -180,10 +176,7 @@ where
             return Err(fault::in_stream(error, self.key.as_ref()));
         }
         // Some endpoints count along with every chunk: the last count is the one.
-        self.usage = chunk
-            .usage
-            .map(|it| it.usage(&self.model))
-            .or(self.usage.take());
+        self.usage = chunk.usage.map(|it| it.usage(&self.model)).or(self.usage.take());
         let choice = chunk.choices.into_iter().find(|it| it.index == 0);
         if let Some(choice) = choice {
             self.choice(choice)?;
@@ -248,16 +241,11 @@ mod tests {
     /// What is said of these pieces of a body; with `silent`, nothing follows
     /// them, not even the end.
     async fn read(pieces: &[&[u8]], silent: bool) -> Vec<Result<Said, Failure>> {
-        let pieces: Vec<_> = pieces
-            .iter()
-            .map(|it| Ok(Bytes::copy_from_slice(it)))
-            .collect();
+        let pieces: Vec<_> = pieces.iter().map(|it| Ok(Bytes::copy_from_slice(it))).collect();
         let bytes = futures::stream::iter(pieces);
         let said = |bytes| said::<_, std::io::Error>(bytes, TIMES, "openai/m".to_owned(), None);
         if silent {
-            return said(bytes.chain(futures::stream::pending()).boxed())
-                .collect()
-                .await;
+            return said(bytes.chain(futures::stream::pending()).boxed()).collect().await;
         }
         said(bytes.boxed()).collect().await
     }
@@ -310,15 +298,9 @@ mod tests {
         let end = Ok(Said::Finished("stop"));
         assert_eq!(read(&[A, STOP], false).await, [Ok(text("三")), end.clone()]);
         assert_eq!(read(&[A, STOP], true).await, [Ok(text("三")), end.clone()]);
-        assert_eq!(
-            read(&[A, STOP, b"data: oops"], false).await,
-            [Ok(text("三")), end]
-        );
+        assert_eq!(read(&[A, STOP, b"data: oops"], false).await, [Ok(text("三")), end]);
         assert_eq!(failure(&[A], false).await, ("model_cut", true));
-        assert_eq!(
-            failure(&[A, b"data: [DONE]\n\n"], false).await,
-            ("model_cut", true)
-        );
+        assert_eq!(failure(&[A, b"data: [DONE]\n\n"], false).await, ("model_cut", true));
         let half = &A[..A.len() - 10];
         assert_eq!(failure(&[A, half], false).await, ("model_cut", true));
     }
@@ -328,11 +310,7 @@ mod tests {
         assert_eq!(failure(&[A], true).await, ("model_timeout", true));
         let comments = futures::stream::unfold(0, |n| async move {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-            let line = if n % 2 == 0 {
-                ": still here\n\n"
-            } else {
-                "data:\n\n"
-            };
+            let line = if n % 2 == 0 { ": still here\n\n" } else { "data:\n\n" };
             Some((Ok(Bytes::from_static(line.as_bytes())), n + 1))
         });
         let began = Instant::now();
@@ -346,20 +324,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_no_answer_is_a_failure_with_a_code() {
         let long = vec![b'x'; 64 * 1024];
-        let endless: Vec<&[u8]> = std::iter::once(&b"data: "[..])
-            .chain([&long[..]; 20])
-            .collect();
+        let endless: Vec<&[u8]> = std::iter::once(&b"data: "[..]).chain([&long[..]; 20]).collect();
         assert_eq!(failure(&endless, true).await, ("model_error", false));
         let tools = b"data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n";
         assert_eq!(failure(&[A, tools], false).await, ("model_error", false));
-        assert_eq!(
-            failure(&[b"data: <html>\n\n"], false).await,
-            ("model_error", true)
-        );
+        assert_eq!(failure(&[b"data: <html>\n\n"], false).await, ("model_error", true));
         let busy = b"data: {\"error\":{\"code\":429,\"message\":\"busy\"}}\n\n";
-        assert_eq!(
-            failure(&[A, busy], false).await,
-            ("model_rate_limited", true)
-        );
+        assert_eq!(failure(&[A, busy], false).await, ("model_rate_limited", true));
     }
 }

@@ -18,18 +18,13 @@ pub(super) fn servers(url: &str) -> Result<Vec<ServerAddr>> {
 fn server(url: &str) -> Result<ServerAddr> {
     url.parse().map_err(|error| {
         let shown = url.rsplit('@').next().unwrap_or_default();
-        Error::Unsuitable(format!(
-            "{shown:?} is not the URL of a NATS server: {error}"
-        ))
+        Error::Unsuitable(format!("{shown:?} is not the URL of a NATS server: {error}"))
     })
 }
 
 /// The servers for people.
 pub(super) fn place(servers: &[ServerAddr]) -> String {
-    let names: Vec<_> = servers
-        .iter()
-        .map(|it| format!("{}:{}", it.host(), it.port()))
-        .collect();
+    let names: Vec<_> = servers.iter().map(|it| format!("{}:{}", it.host(), it.port())).collect();
     names.join(", ")
 }
 
@@ -79,12 +74,9 @@ mod tests {
 
     #[test]
     fn percent_signs_of_a_url_are_undone() {
-        for (coded, plain) in [
-            ("a%40b", "a@b"),
-            ("%e7%94%a8", "用"),
-            ("100%", "100%"),
-            ("%zz", "%zz"),
-        ] {
+        for (coded, plain) in
+            [("a%40b", "a@b"), ("%e7%94%a8", "用"), ("100%", "100%"), ("%zz", "%zz")]
+        {
             assert_eq!(decoded(coded), plain);
         }
     }

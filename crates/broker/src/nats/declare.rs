@@ -83,11 +83,7 @@ fn jobs(config: &Config) -> Settings {
         ("discard_new_per_subject", Is, json!(true)),
         ("max_age", Is, json!(0)),
         ("allow_rollup_hdrs", Is, json!(false)),
-        (
-            "max_msgs_per_subject",
-            Grows,
-            json!(config.limits.queue_depth),
-        ),
+        ("max_msgs_per_subject", Grows, json!(config.limits.queue_depth)),
         ("duplicate_window", Grows, nanoseconds(REMEMBERED)),
         ("max_bytes", Begins, json!(JOBS_BYTES)),
         ("description", Begins, json!("Weir: turns that wait or run")),
@@ -108,11 +104,7 @@ fn log(config: &Config) -> Settings {
         ("deny_delete", Begins, json!(true)),
         ("discard", Begins, json!("old")),
         ("max_bytes", Begins, json!(-1)),
-        (
-            "description",
-            Begins,
-            json!("Weir: the entries of all sessions"),
-        ),
+        ("description", Begins, json!("Weir: the entries of all sessions")),
     ]);
     settings
 }
@@ -120,11 +112,7 @@ fn log(config: &Config) -> Settings {
 fn bucket(bucket: Bucket, replicas: usize) -> Settings {
     let mut settings = promises(replicas);
     settings.extend([
-        (
-            "subjects",
-            Is,
-            json!([format!("{}>", bucket_prefix(bucket))]),
-        ),
+        ("subjects", Is, json!([format!("{}>", bucket_prefix(bucket))])),
         ("retention", Is, json!("limits")),
         ("max_age", Is, json!(0)),
         ("discard", Is, json!("new")),
@@ -133,11 +121,7 @@ fn bucket(bucket: Bucket, replicas: usize) -> Settings {
         ("allow_rollup_hdrs", Begins, json!(true)),
         ("deny_delete", Begins, json!(true)),
         ("max_bytes", Begins, json!(-1)),
-        (
-            "description",
-            Begins,
-            json!(format!("Weir: {}", bucket.name())),
-        ),
+        ("description", Begins, json!(format!("Weir: {}", bucket.name()))),
     ]);
     settings
 }
@@ -205,9 +189,7 @@ async fn stream(wire: &Wire, name: &str, settings: &Settings) -> Result<Info> {
                 Ok(info) => return Ok(info),
                 // Another process was faster, with other settings.
                 Err(trouble) if trouble.is(code::STREAM_EXISTS) => {
-                    patiently(wire, &ask, &json!({}))
-                        .await
-                        .map_err(|it| refused(&what, it))?
+                    patiently(wire, &ask, &json!({})).await.map_err(|it| refused(&what, it))?
                 }
                 Err(trouble) => return Err(refused(&what, trouble)),
             }
@@ -218,9 +200,7 @@ async fn stream(wire: &Wire, name: &str, settings: &Settings) -> Result<Info> {
         return Ok(info);
     };
     let update = format!("STREAM.UPDATE.{name}");
-    patiently(wire, &update, &Value::Object(config))
-        .await
-        .map_err(|it| refused(&what, it))
+    patiently(wire, &update, &Value::Object(config)).await.map_err(|it| refused(&what, it))
 }
 
 async fn consumer(wire: &Wire, settings: &Settings) -> Result<()> {
@@ -243,8 +223,7 @@ async fn consumer(wire: &Wire, settings: &Settings) -> Result<()> {
 /// The settings of something new.
 fn beginning(settings: &Settings) -> Map<String, Value> {
     let said = settings.iter().filter(|(_, _, value)| !value.is_null());
-    said.map(|(name, _, value)| ((*name).to_owned(), value.clone()))
-        .collect()
+    said.map(|(name, _, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 /// Compares what is there with what must be. `Some` is what it should become.
@@ -260,9 +239,7 @@ fn judge(
         let fits = match rule {
             Begins => true,
             AtLeast => is.as_u64() >= wanted.as_u64(),
-            Grows => is
-                .as_i64()
-                .is_some_and(|it| it <= 0 || Some(it) >= wanted.as_i64()),
+            Grows => is.as_i64().is_some_and(|it| it <= 0 || Some(it) >= wanted.as_i64()),
             Is | Becomes => plain(is) == plain(wanted),
         };
         if fits {
@@ -270,16 +247,8 @@ fn judge(
         }
         if matches!(rule, Is | AtLeast) {
             let least = if *rule == AtLeast { "at least " } else { "" };
-            let is = if is.is_null() {
-                "not set".to_owned()
-            } else {
-                is.to_string()
-            };
-            let wanted = if wanted.is_null() {
-                "unset".to_owned()
-            } else {
-                wanted.to_string()
-            };
+            let is = if is.is_null() { "not set".to_owned() } else { is.to_string() };
+            let wanted = if wanted.is_null() { "unset".to_owned() } else { wanted.to_string() };
             return Err(Error::Unsuitable(format!(
                 "{what}: {name} is {is}, but must be {least}{wanted}"
             )));
@@ -299,10 +268,8 @@ fn plain(value: &Value) -> Option<Value> {
         Value::String(it) if it.is_empty() || it == "default" => None,
         Value::Array(it) if it.is_empty() => None,
         Value::Object(it) => {
-            let said: Map<_, _> = it
-                .iter()
-                .filter_map(|(k, v)| Some((k.clone(), plain(v)?)))
-                .collect();
+            let said: Map<_, _> =
+                it.iter().filter_map(|(k, v)| Some((k.clone(), plain(v)?))).collect();
             (!said.is_empty()).then_some(Value::Object(said))
         }
         Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -335,13 +302,9 @@ fn passing(trouble: &Trouble) -> bool {
 fn refused(what: &str, trouble: Trouble) -> Error {
     match trouble {
         Trouble::Silent(why) => Error::Unavailable(format!("{what}: {why}")),
-        Trouble::Refused(Refusal {
-            description,
-            err_code,
-            ..
-        }) => Error::Unsuitable(format!(
-            "{what} cannot be set up: {description} ({err_code})"
-        )),
+        Trouble::Refused(Refusal { description, err_code, .. }) => {
+            Error::Unsuitable(format!("{what} cannot be set up: {description} ({err_code})"))
+        }
     }
 }
 
@@ -363,10 +326,8 @@ mod tests {
 
     #[test]
     fn what_breaks_a_promise_is_named_with_what_it_must_be() {
-        let settings = vec![
-            ("retention", Is, json!("limits")),
-            ("num_replicas", AtLeast, json!(3)),
-        ];
+        let settings =
+            vec![("retention", Is, json!("limits")), ("num_replicas", AtLeast, json!(3))];
         for (is, says) in [
             (
                 json!({"retention": "interest"}),

@@ -87,10 +87,7 @@ pub(super) struct Guard(JoinHandle<()>);
 impl Guard {
     /// Watches the connection.
     pub(super) fn new(declared: Arc<Declared>) -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "owned: aborted when the guard is dropped"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "owned: aborted when the guard is dropped")]
         let task = tokio::spawn(async move { watch(&declared).await });
         Self(task)
     }

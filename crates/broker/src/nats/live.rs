@@ -26,12 +26,7 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn new(subscriber: Subscriber, missed: watch::Receiver<u64>) -> Self {
-        Self {
-            subscriber,
-            missed: WatchStream::from_changes(missed),
-            run: 0,
-            closed: false,
-        }
+        Self { subscriber, missed: WatchStream::from_changes(missed), run: 0, closed: false }
     }
 }
 

@@ -58,11 +58,7 @@ impl Log for Entries {
             return Err(AppendError::Failed(too_large(size)));
         }
         let condition = || right_after(follows.0);
-        match self
-            .wire
-            .publish(&token::log(session), condition, entry)
-            .await
-        {
+        match self.wire.publish(&token::log(session), condition, entry).await {
             Ok(stored) => Ok(Sequence(stored.seq)),
             Err(Trouble::Silent(why)) => Err(AppendError::Unknown(why)),
             Err(trouble) if trouble.is(code::WRONG_LAST_SEQUENCE) => Err(AppendError::Refused),
@@ -125,11 +121,7 @@ impl Log for Entries {
 }
 
 fn too_large(size: usize) -> Error {
-    Error::TooLarge {
-        what: "entry",
-        size,
-        limit: MAX_ENTRY_BYTES,
-    }
+    Error::TooLarge { what: "entry", size, limit: MAX_ENTRY_BYTES }
 }
 
 /// What a status message says about the read that it ends.
@@ -140,9 +132,7 @@ fn end(answer: &Message, read: Vec<Stored>) -> Result<Vec<Stored>> {
         503 => Err(Error::Unavailable("nobody answers reads".to_owned())),
         other => {
             let says = answer.description.as_deref().unwrap_or_default();
-            Err(Error::Unavailable(format!(
-                "a read was refused: {other} {says}"
-            )))
+            Err(Error::Unavailable(format!("a read was refused: {other} {says}")))
         }
     }
 }
@@ -153,17 +143,12 @@ pub(super) fn heard(message: &Message) -> Result<Stored> {
     let sequence = headers.and_then(|it| it.get(NATS_SEQUENCE)?.as_str().parse().ok());
     match sequence {
         Some(sequence) => stored(sequence, &message.payload),
-        None => Err(Error::Corrupt(
-            "a log message without its sequence".to_owned(),
-        )),
+        None => Err(Error::Corrupt("a log message without its sequence".to_owned())),
     }
 }
 
 fn stored(sequence: u64, payload: &Bytes) -> Result<Stored> {
     let entry = Entry::decode(payload.clone())
         .map_err(|error| Error::Corrupt(format!("entry {sequence} of the log: {error}")))?;
-    Ok(Stored {
-        sequence: Sequence(sequence),
-        entry,
-    })
+    Ok(Stored { sequence: Sequence(sequence), entry })
 }

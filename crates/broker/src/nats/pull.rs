@@ -69,9 +69,7 @@ impl Puller {
             self.inbox.clone(),
             self.question.clone(),
         );
-        asked
-            .await
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        asked.await.map_err(|error| Error::Unavailable(error.to_string()))?;
         loop {
             let answer = tokio::select! {
                 biased;

@@ -54,11 +54,7 @@ impl Queue for Jobs {
     ) -> Result<Submitted> {
         let payload = Bytes::from(job.encode_to_vec());
         if payload.len() > MAX_JOB_BYTES {
-            return Err(Error::TooLarge {
-                what: "job",
-                size: payload.len(),
-                limit: MAX_JOB_BYTES,
-            });
+            return Err(Error::TooLarge { what: "job", size: payload.len(), limit: MAX_JOB_BYTES });
         }
         if let Err(why) = job.turn_id.parse::<TurnId>() {
             return Err(Error::Unsuitable(format!("a job's turn id {why}")));
@@ -86,11 +82,7 @@ impl Queue for Jobs {
     }
 
     async fn next(&self) -> Result<Delivery> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut puller = match idle {
             Some(puller) => puller,
             None => Puller::open(&self.wire).await?,
@@ -99,10 +91,7 @@ impl Queue for Jobs {
             match puller.pull().await? {
                 Pulled::Job(message) => {
                     if let Some(delivery) = self.delivered(message).await? {
-                        self.idle
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .push(puller);
+                        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(puller);
                         return Ok(delivery);
                     }
                 }
@@ -133,11 +122,7 @@ impl Queue for Jobs {
             // What cannot be read is buried when it is delivered.
             if let Ok((job, turn)) = readable(session, &message.data) {
                 let sequence = Sequence(message.seq);
-                pending.push(Pending {
-                    sequence,
-                    turn,
-                    job,
-                });
+                pending.push(Pending { sequence, turn, job });
             }
         }
         Ok(pending)
@@ -205,9 +190,7 @@ impl Jobs {
         let full = pending.len() >= self.limits.queue_depth as usize;
         if full && !self.knows(session, job).await? {
             let many = pending.len();
-            return Err(Error::Full(format!(
-                "the session has {many} unfinished turns"
-            )));
+            return Err(Error::Full(format!("the session has {many} unfinished turns")));
         }
         Ok(full)
     }
@@ -227,11 +210,7 @@ impl Jobs {
             headers.insert(NATS_ROLLUP, "never");
             headers
         };
-        match self
-            .wire
-            .publish(&token::jobs(session), headers, Bytes::new())
-            .await
-        {
+        match self.wire.publish(&token::jobs(session), headers, Bytes::new()).await {
             Ok(stored) => Ok(stored.duplicate),
             Err(trouble) if trouble.is(code::NO_ROLLUP) => Ok(false),
             Err(trouble) => Err(trouble.into()),
@@ -241,41 +220,26 @@ impl Jobs {
     /// Where the session's unfinished job of this turn stands.
     async fn holds(&self, session: &Session, turn: &str) -> Result<Option<Sequence>> {
         let mut pending = self.pending(session).await?.into_iter();
-        Ok(pending
-            .find(|it| it.job.turn_id == turn)
-            .map(|it| it.sequence))
+        Ok(pending.find(|it| it.job.turn_id == turn).map(|it| it.sequence))
     }
 
     /// `None` for a job that cannot be read; it is buried.
     async fn delivered(&self, message: Message) -> Result<Option<Delivery>> {
-        let Some((reply, (attempt, sequence))) = message
-            .reply
-            .as_ref()
-            .and_then(|it| Some((it.clone(), place(it)?)))
+        let Some((reply, (attempt, sequence))) =
+            message.reply.as_ref().and_then(|it| Some((it.clone(), place(it)?)))
         else {
-            return Err(Error::Corrupt(
-                "a job that cannot be acknowledged".to_owned(),
-            ));
+            return Err(Error::Corrupt("a job that cannot be acknowledged".to_owned()));
         };
-        let hold = Hold {
-            wire: self.wire.clone(),
-            reply,
-            lasts: self.limits.lease,
-        };
+        let hold = Hold { wire: self.wire.clone(), reply, lasts: self.limits.lease };
         let session = token::session(&message.subject);
         let read = match &session {
             Some(session) => readable(session, &message.payload),
             None => Err("its subject names no session".to_owned()),
         };
         match (session, read) {
-            (Some(session), Ok((job, turn))) => Ok(Some(Delivery {
-                session,
-                turn,
-                job,
-                sequence,
-                attempt,
-                lease: Box::new(hold),
-            })),
+            (Some(session), Ok((job, turn))) => {
+                Ok(Some(Delivery { session, turn, job, sequence, attempt, lease: Box::new(hold) }))
+            }
             (_, Err(reason)) => {
                 self.bury(&message, sequence, reason).await?;
                 Box::new(hold).acknowledge().await?;
@@ -299,13 +263,8 @@ impl Jobs {
             // The record's own time says when.
             buried: None,
         };
-        let (key, letter) = (
-            key.child(&sequence.to_string()),
-            letter.encode_to_vec().into(),
-        );
-        self.buckets
-            .put(Bucket::DeadLetters, &key, letter, Expected::Any)
-            .await?;
+        let (key, letter) = (key.child(&sequence.to_string()), letter.encode_to_vec().into());
+        self.buckets.put(Bucket::DeadLetters, &key, letter, Expected::Any).await?;
         Ok(())
     }
 }
@@ -335,10 +294,7 @@ fn place(reply: &str) -> Option<(u32, Sequence)> {
         11.. => 6,
         _ => return None,
     };
-    Some((
-        tokens.get(from)?.parse().ok()?,
-        Sequence(tokens.get(from + 1)?.parse().ok()?),
-    ))
+    Some((tokens.get(from)?.parse().ok()?, Sequence(tokens.get(from + 1)?.parse().ok()?)))
 }
 
 /// The hold on a delivered job.
@@ -373,8 +329,7 @@ impl Lease for Hold {
     }
 
     async fn progress(&self) -> Result<()> {
-        self.settle(Bytes::from_static(b"+WPI"), Duration::ZERO)
-            .await
+        self.settle(Bytes::from_static(b"+WPI"), Duration::ZERO).await
     }
 
     async fn acknowledge(self: Box<Self>) -> Result<()> {

@@ -37,10 +37,7 @@ impl Message {
 
 fn decoded<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
     let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-    STANDARD
-        .decode(text.as_bytes())
-        .map(Bytes::from)
-        .map_err(serde::de::Error::custom)
+    STANDARD.decode(text.as_bytes()).map(Bytes::from).map_err(serde::de::Error::custom)
 }
 
 /// The last message of a subject.
@@ -67,12 +64,7 @@ pub(super) async fn next(
     subject: &str,
     from: u64,
 ) -> Result<Option<Message>> {
-    message(
-        wire,
-        stream,
-        &json!({"seq": from.max(1), "next_by_subj": subject}),
-    )
-    .await
+    message(wire, stream, &json!({"seq": from.max(1), "next_by_subj": subject})).await
 }
 
 /// A message, or of it what `T` wants to know.

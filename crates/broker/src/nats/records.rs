@@ -77,10 +77,7 @@ impl Records for Buckets {
         let message = read::last(&self.wire, &stream, &subject).await?;
         // A marker of somebody else's tool is a deletion too.
         let value = message.filter(|it| !it.is_marker());
-        Ok(value.map(|it| Record {
-            revision: it.seq,
-            value: it.data,
-        }))
+        Ok(value.map(|it| Record { revision: it.seq, value: it.data }))
     }
 
     async fn put(
@@ -110,11 +107,7 @@ impl Records for Buckets {
                 Ok(revision) => return Ok(revision),
                 Err(trouble) if trouble.is(code::WRONG_LAST_SEQUENCE) => {
                     // After a doubtful try the record may be at our own value.
-                    let now = if doubtful {
-                        self.get(bucket, key).await?
-                    } else {
-                        None
-                    };
+                    let now = if doubtful { self.get(bucket, key).await? } else { None };
                     return match now {
                         Some(now) if now.value == value => Ok(now.revision),
                         Some(_) | None => Err(Error::Conflict),
@@ -139,8 +132,7 @@ impl Records for Buckets {
     async fn list(&self, bucket: Bucket, prefix: &Key) -> Result<Vec<Key>> {
         let mut keys = Vec::new();
         self.subjects(bucket, prefix.as_str(), &mut keys).await?;
-        self.subjects(bucket, &format!("{}.>", prefix.as_str()), &mut keys)
-            .await?;
+        self.subjects(bucket, &format!("{}.>", prefix.as_str()), &mut keys).await?;
         keys.sort();
         Ok(keys)
     }

@@ -104,10 +104,9 @@ impl From<Trouble> for Error {
             Trouble::Silent(why) => Self::Unavailable(why),
             Trouble::Refused(no) if no.is_full() => Self::Full(no.description),
             Trouble::Refused(no) if no.code == 404 => Self::Unavailable(no.description),
-            Trouble::Refused(no) => Self::Unsuitable(format!(
-                "NATS refused: {} ({})",
-                no.description, no.err_code
-            )),
+            Trouble::Refused(no) => {
+                Self::Unsuitable(format!("NATS refused: {} ({})", no.description, no.err_code))
+            }
         }
     }
 }
@@ -234,9 +233,7 @@ impl Wire {
                 outcome => return outcome.map_err(Trouble::not_now),
             }
         }
-        Err(Trouble::Silent(
-            "another publish is still under way".to_owned(),
-        ))
+        Err(Trouble::Silent("another publish is still under way".to_owned()))
     }
 
     /// Asks whether JetStream is there for this connection at all.
@@ -298,11 +295,7 @@ fn silence(error: async_nats::RequestError) -> Trouble {
         RequestErrorKind::TimedOut | RequestErrorKind::Other => Trouble::Silent(error.to_string()),
         // The client's own no: it was not sent and never will be.
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-            Trouble::Refused(Refusal {
-                code: 400,
-                err_code: 0,
-                description: error.to_string(),
-            })
+            Trouble::Refused(Refusal { code: 400, err_code: 0, description: error.to_string() })
         }
     }
 }
@@ -330,9 +323,7 @@ fn connected(link: &watch::Sender<Link>) {
 }
 
 fn pause(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1))
-        .unwrap_or(u32::MAX)
-        .min(8);
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(8);
     (Duration::from_millis(10) * 2_u32.pow(doublings)).min(LONGEST_RECONNECT_PAUSE)
 }
 

@@ -55,12 +55,7 @@ where
         work: W,
     ) -> (Box<dyn Command>, oneshot::Receiver<Result<T>>) {
         let (reply, answer) = oneshot::channel();
-        let call = Self {
-            durable,
-            work: Some(work),
-            done: None,
-            reply,
-        };
+        let call = Self { durable, work: Some(work), done: None, reply };
         (Box::new(call), answer)
     }
 }
@@ -174,11 +169,7 @@ impl Engine {
             let sql = "UPDATE meta SET reserved = ?1";
             execute(&self.connection, sql, [reserved.cast_signed()])?;
         }
-        let mut tx = Tx {
-            connection: &self.connection,
-            sequence: &mut self.sequence,
-            told,
-        };
+        let mut tx = Tx { connection: &self.connection, sequence: &mut self.sequence, told };
         for command in batch {
             command.run(&mut tx)?;
         }
@@ -193,11 +184,7 @@ impl Engine {
     fn sync(&mut self, full: bool) -> rusqlite::Result<()> {
         if full != self.full_sync {
             let level = if full { "FULL" } else { "NORMAL" };
-            execute(
-                &self.connection,
-                &format!("PRAGMA synchronous = {level}"),
-                [],
-            )?;
+            execute(&self.connection, &format!("PRAGMA synchronous = {level}"), [])?;
             self.full_sync = full;
         }
         Ok(())
@@ -328,17 +315,12 @@ pub(super) fn one<T>(
     params: impl Params,
     read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Option<T>> {
-    connection
-        .prepare_cached(sql)?
-        .query_row(params, read)
-        .optional()
+    connection.prepare_cached(sql)?.query_row(params, read).optional()
 }
 
 fn wall(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
-    connection
-        .prepare_cached(sql)?
-        .query_row([], |row| row.get(0))
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {

@@ -35,10 +35,7 @@ impl Lent {
             job: self.job,
             sequence: Sequence(sequence.cast_unsigned()),
             attempt: self.attempt,
-            lease: Box::new(Held {
-                store: Arc::clone(store),
-                sequence,
-            }),
+            lease: Box::new(Held { store: Arc::clone(store), sequence }),
         }
     }
 }
@@ -77,16 +74,12 @@ impl Lease for Held {
     async fn progress(&self) -> Result<()> {
         let sequence = self.sequence;
         let until = self.store.lease_time() + millis(self.store.limits.lease);
-        self.store
-            .write(false, move |tx| hold(tx, sequence, until))
-            .await
+        self.store.write(false, move |tx| hold(tx, sequence, until)).await
     }
 
     async fn acknowledge(self: Box<Self>) -> Result<()> {
         let sequence = self.sequence;
-        self.store
-            .write(false, move |tx| remove(tx, sequence))
-            .await
+        self.store.write(false, move |tx| remove(tx, sequence)).await
     }
 
     async fn later(self: Box<Self>, delay: Duration) -> Result<()> {

@@ -147,10 +147,7 @@ impl Log for Entries {
 fn must_last(entry: &Entry) -> bool {
     let ends = |it: &proto::SessionState| it.ending() != Ending::Unspecified;
     let promised = |it: &proto::Event| {
-        matches!(
-            it.kind,
-            Some(event::Kind::CancelRequested(_) | event::Kind::Deleted(_))
-        )
+        matches!(it.kind, Some(event::Kind::CancelRequested(_) | event::Kind::Deleted(_)))
     };
     entry.state.as_ref().is_some_and(ends) || entry.events.iter().any(promised)
 }
@@ -159,10 +156,7 @@ fn must_last(entry: &Entry) -> bool {
 fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored>> {
     let sequence: i64 = row.get(0)?;
     let entry = decode(row.get_ref(1)?.as_blob()?);
-    Ok(entry.map(|entry| Stored {
-        sequence: Sequence(sequence.cast_unsigned()),
-        entry,
-    }))
+    Ok(entry.map(|entry| Stored { sequence: Sequence(sequence.cast_unsigned()), entry }))
 }
 
 fn decode(bytes: &[u8]) -> Result<Entry> {

@@ -57,10 +57,7 @@ impl News {
             .subscribe();
         let listener = Listener {
             entries,
-            _place: Place {
-                news: Arc::clone(self),
-                session: session.clone(),
-            },
+            _place: Place { news: Arc::clone(self), session: session.clone() },
         };
         stream::unfold(listener, async |mut listener| {
             let signal = match listener.entries.recv().await {
@@ -97,9 +94,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut tails = self.news.tails();
-        let deserted = tails
-            .get(&self.session)
-            .is_some_and(|tail| tail.receiver_count() == 0);
+        let deserted = tails.get(&self.session).is_some_and(|tail| tail.receiver_count() == 0);
         if deserted {
             tails.remove(&self.session);
         }

@@ -34,10 +34,7 @@ pub(super) struct Jobs {
 
 impl Jobs {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        Self {
-            store,
-            line: Mutex::new(()),
-        }
+        Self { store, line: Mutex::new(()) }
     }
 }
 
@@ -55,11 +52,7 @@ impl Queue for Jobs {
         };
         let bytes = job.encode_to_vec();
         if bytes.len() > MAX_JOB_BYTES {
-            return Err(Error::TooLarge {
-                what: "job",
-                size: bytes.len(),
-                limit: MAX_JOB_BYTES,
-            });
+            return Err(Error::TooLarge { what: "job", size: bytes.len(), limit: MAX_JOB_BYTES });
         }
         let (session, depth) = (session.clone(), self.store.limits.queue_depth);
         let submitted = self.store.write(true, move |tx| {
@@ -91,10 +84,8 @@ impl Queue for Jobs {
         loop {
             let (now, lease) = (self.store.lease_time(), millis(self.store.limits.lease));
             let store = Arc::downgrade(&self.store);
-            let found = self
-                .store
-                .write(false, move |tx| lend(tx, now, now + lease, store))
-                .await?;
+            let found =
+                self.store.write(false, move |tx| lend(tx, now, now + lease, store)).await?;
             let until = match found {
                 Found::Job(lent) => return Ok(lent.deliver(&self.store)),
                 Found::Nothing { until } => until,
@@ -111,6 +102,11 @@ impl Queue for Jobs {
         }
     }
 
+    /// The queue is in this process, and each call is one turn of the writer.
+    fn waiters(&self) -> usize {
+        8
+    }
+
     async fn first(&self, session: &Session) -> Result<Option<Sequence>> {
         let session = session.clone();
         let first = self.store.read(move |connection| {
@@ -124,9 +120,7 @@ impl Queue for Jobs {
 
     async fn pending(&self, session: &Session) -> Result<Vec<Pending>> {
         let session = session.clone();
-        self.store
-            .read(move |connection| pending(connection, &session))
-            .await
+        self.store.read(move |connection| pending(connection, &session)).await
     }
 
     async fn clear(&self, session: &Session) -> Result<u64> {
@@ -148,9 +142,7 @@ impl Queue for Jobs {
 
     async fn depth(&self) -> Result<u64> {
         let depth = self.store.read(|connection| {
-            one(connection, "SELECT count(*) FROM jobs", [], |row| {
-                row.get::<_, i64>(0)
-            })
+            one(connection, "SELECT count(*) FROM jobs", [], |row| row.get::<_, i64>(0))
         });
         Ok(depth.await?.unwrap_or(0).cast_unsigned())
     }
@@ -175,9 +167,7 @@ fn admit(
     Ok(if !admitted {
         Err(Error::Busy)
     } else if count >= i64::from(depth) {
-        Err(Error::Full(format!(
-            "the session has {count} unfinished turns"
-        )))
+        Err(Error::Full(format!("the session has {count} unfinished turns")))
     } else {
         Ok(())
     })
@@ -219,10 +209,7 @@ fn lend(tx: &mut Tx<'_>, now: i64, until: i64, store: Weak<Store>) -> rusqlite::
                     turn,
                     job,
                     attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-                    slip: Slip {
-                        sequence,
-                        store: Some(store),
-                    },
+                    slip: Slip { sequence, store: Some(store) },
                 })));
             }
             Some((Err(reason), _)) => bury(tx, sequence, reason)?,
@@ -257,11 +244,7 @@ fn parse(row: &Row<'_>) -> rusqlite::Result<Result<(Session, TurnId, Job), Strin
 
 /// Puts a job that nobody can read where people look for it.
 fn bury(tx: &mut Tx<'_>, sequence: i64, reason: String) -> rusqlite::Result<()> {
-    tracing::error!(
-        sequence,
-        reason,
-        "a job cannot be read; filed under dead letters"
-    );
+    tracing::error!(sequence, reason, "a job cannot be read; filed under dead letters");
     let sql = "SELECT user, session, job FROM jobs WHERE sequence = ?1";
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let found: Option<(String, String, Vec<u8>)> = tx.one(sql, [sequence], read)?;
@@ -274,10 +257,8 @@ fn bury(tx: &mut Tx<'_>, sequence: i64, reason: String) -> rusqlite::Result<()> 
         };
         letter.buried.get_or_insert_default().seconds = tx.wall()? / 1_000;
         let session = Session::parse(&user, &id);
-        let key = session.map_or_else(
-            |_| Key::spelled("unknown".to_owned()),
-            |it| Key::session(&it),
-        );
+        let key =
+            session.map_or_else(|_| Key::spelled("unknown".to_owned()), |it| Key::session(&it));
         let key = key.child(&sequence.to_string());
         records::put(tx, Bucket::DeadLetters, &key, &letter.encode_to_vec())?;
     }
@@ -296,11 +277,7 @@ fn pending(connection: &Connection, session: &Session) -> rusqlite::Result<Vec<P
         // One that cannot be read is put away when it comes up.
         if let Ok((_, turn, job)) = parse(row)? {
             let sequence = Sequence(row.get::<_, i64>(3)?.cast_unsigned());
-            pending.push(Pending {
-                sequence,
-                turn,
-                job,
-            });
+            pending.push(Pending { sequence, turn, job });
         }
     }
     Ok(pending)

@@ -86,9 +86,7 @@ pub(super) fn lock(folder: &Path) -> Result<Locked> {
     let unsuitable = |error: &std::io::Error| {
         Error::Unsuitable(format!("cannot keep data in the folder {name}: {error}"))
     };
-    create_dir_all(folder)
-        .and_then(|()| keep(folder))
-        .map_err(|error| unsuitable(&error))?;
+    create_dir_all(folder).and_then(|()| keep(folder)).map_err(|error| unsuitable(&error))?;
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -96,13 +94,10 @@ pub(super) fn lock(folder: &Path) -> Result<Locked> {
         .open(folder.join("weir.lock"))
         .map_err(|error| unsuitable(&error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(Locked {
-            path: folder.join("weir.db"),
-            lock,
-        }),
-        Err(TryLockError::WouldBlock) => Err(Error::Unsuitable(format!(
-            "the folder {name} is in use by another process"
-        ))),
+        Ok(()) => Ok(Locked { path: folder.join("weir.db"), lock }),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::Unsuitable(format!("the folder {name} is in use by another process")))
+        }
         Err(TryLockError::Error(error)) => Err(unsuitable(&error)),
     }
 }
@@ -126,9 +121,7 @@ pub(super) fn file(path: &Path) -> Result<Connection> {
         explained
     };
     let connection = Connection::open(path).map_err(|error| failed(&error))?;
-    connection
-        .busy_timeout(BUSY)
-        .map_err(|error| failed(&error))?;
+    connection.busy_timeout(BUSY).map_err(|error| failed(&error))?;
     let mode: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(|error| failed(&error))?;

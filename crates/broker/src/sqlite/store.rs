@@ -41,9 +41,7 @@ enum Access {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("epoch", &self.epoch)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
 
@@ -64,13 +62,7 @@ impl Store {
                 }
             }
         };
-        Ok(Self {
-            access,
-            news,
-            epoch,
-            limits,
-            opened: Instant::now(),
-        })
+        Ok(Self { access, news, epoch, limits, opened: Instant::now() })
     }
 
     /// Runs `work` in a transaction and answers when it is stored: on the disk

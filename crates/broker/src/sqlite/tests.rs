@@ -64,16 +64,10 @@ async fn entries_past_the_retention_expire_and_the_chain_starts_anew() {
     let session = session();
     let mut last = Sequence::START;
     for _ in 0..5_000 {
-        last = log
-            .append(&session, last, entry(last, "old"))
-            .await
-            .unwrap();
+        last = log.append(&session, last, entry(last, "old")).await.unwrap();
     }
     age(&store, limits.retention + Duration::from_secs(1)).await;
-    let young = log
-        .append(&session, last, entry(last, "young"))
-        .await
-        .unwrap();
+    let young = log.append(&session, last, entry(last, "young")).await.unwrap();
     // Some at each sweep, so that nobody waits long.
     for _ in 0..4 {
         advance(Duration::from_secs(61)).await;
@@ -87,10 +81,7 @@ async fn entries_past_the_retention_expire_and_the_chain_starts_anew() {
     assert_eq!(log.last(&session).await, Ok(None));
     let refused = log.append(&session, young, entry(young, "late")).await;
     assert_eq!(refused, Err(AppendError::Refused));
-    let anew = log
-        .append(&session, Sequence::START, entry(Sequence::START, "anew"))
-        .await
-        .unwrap();
+    let anew = log.append(&session, Sequence::START, entry(Sequence::START, "anew")).await.unwrap();
     assert!(anew > young);
 }
 
@@ -101,10 +92,7 @@ async fn a_finished_turn_is_remembered_for_15_minutes() {
     let once = job("once");
     for _ in 0..2 {
         let accepted = queue.submit(&session(), &once, Admission::Enqueue).await;
-        assert!(
-            matches!(accepted, Ok(Submitted::Accepted(_))),
-            "{accepted:?}"
-        );
+        assert!(matches!(accepted, Ok(Submitted::Accepted(_))), "{accepted:?}");
         let delivery = queue.next().await.unwrap();
         delivery.lease.acknowledge().await.unwrap();
         age(&store, Duration::from_secs(14 * 60)).await;
@@ -120,10 +108,7 @@ async fn a_finished_turn_is_remembered_for_15_minutes() {
 async fn a_lease_ends_on_time_though_everybody_waits_without_a_job() {
     let limits = Limits::default();
     let queue = Jobs::new(memory(limits.clone()).await);
-    queue
-        .submit(&session(), &job("dies"), Admission::Enqueue)
-        .await
-        .unwrap();
+    queue.submit(&session(), &job("dies"), Admission::Enqueue).await.unwrap();
     let began = Instant::now();
     let (first, second) = tokio::join!(queue.next(), queue.next());
     assert_eq!(began.elapsed().as_secs(), limits.lease.as_secs());
@@ -133,10 +118,7 @@ async fn a_lease_ends_on_time_though_everybody_waits_without_a_job() {
 #[tokio::test]
 async fn a_full_disk_refuses_and_undoes_the_batch_and_later_accepts_again() {
     let store = memory(Limits::default()).await;
-    let (queue, log) = (
-        Jobs::new(Arc::clone(&store)),
-        Entries::new(Arc::clone(&store)),
-    );
+    let (queue, log) = (Jobs::new(Arc::clone(&store)), Entries::new(Arc::clone(&store)));
     let pages = async |sql: &'static str| {
         let set = store.read(move |connection| connection.query_row(sql, [], |row| row.get(0)));
         let pages: i64 = set.await.unwrap();
@@ -152,19 +134,13 @@ async fn a_full_disk_refuses_and_undoes_the_batch_and_later_accepts_again() {
     let text = "x".repeat(100_000);
     let start = Sequence::START;
     let full = log.append(&session(), start, entry(start, &text)).await;
-    assert!(
-        matches!(full, Err(AppendError::Failed(Error::Full(_)))),
-        "{full:?}"
-    );
+    assert!(matches!(full, Err(AppendError::Failed(Error::Full(_)))), "{full:?}");
     assert_eq!(log.last(&session()).await, Ok(None));
     assert_eq!(queue.depth().await, Ok(0));
     assert_eq!(count(&store, "free").await, 0);
     pages("PRAGMA max_page_count = 1000000").await;
     let accepted = queue.submit(&session(), &large, Admission::Enqueue).await;
-    assert!(
-        matches!(accepted, Ok(Submitted::Accepted(_))),
-        "{accepted:?}"
-    );
+    assert!(matches!(accepted, Ok(Submitted::Accepted(_))), "{accepted:?}");
     assert_eq!(queue.next().await.unwrap().job, large);
 }
 
@@ -215,10 +191,7 @@ async fn a_tail_that_lags_is_told_and_nothing_is_kept_for_one_who_left() {
     drop(other);
     let mut last = Sequence::START;
     for _ in 0..100 {
-        last = log
-            .append(&session(), last, entry(last, "x"))
-            .await
-            .unwrap();
+        last = log.append(&session(), last, entry(last, "x")).await.unwrap();
     }
     assert_eq!(slow.next().await, Some(Signal::Missed));
     let mut heard = 0;
@@ -234,19 +207,13 @@ async fn a_tail_that_lags_is_told_and_nothing_is_kept_for_one_who_left() {
 
 #[tokio::test]
 async fn a_job_that_nobody_took_is_free_at_once() {
-    let limits = Limits {
-        lease: Duration::from_secs(3600),
-        ..Limits::default()
-    };
+    let limits = Limits { lease: Duration::from_secs(3600), ..Limits::default() };
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Folder(folder.path().to_owned());
     let store = Arc::new(Store::open(place, limits).await.unwrap());
     let queue = Jobs::new(store);
     let once = job("once");
-    queue
-        .submit(&session(), &once, Admission::Enqueue)
-        .await
-        .unwrap();
+    queue.submit(&session(), &once, Admission::Enqueue).await.unwrap();
     // Asked for, and left before the answer.
     for _ in 0..20 {
         if let Some(taken) = queue.next().now_or_never() {
@@ -268,10 +235,7 @@ async fn places_that_a_crash_left_open_are_skipped() {
     let store = Store::open(place.clone(), Limits::default()).await.unwrap();
     let log = Entries::new(store.into());
     let start = Sequence::START;
-    let lost = log
-        .append(&session(), start, entry(start, "lost"))
-        .await
-        .unwrap();
+    let lost = log.append(&session(), start, entry(start, "lost")).await.unwrap();
     // What a power cut leaves: all that was synced, and not the tail.
     let image = tempfile::tempdir().unwrap();
     for file in ["weir.db", "weir.db-wal"] {

@@ -61,10 +61,7 @@ impl Writer {
     }
 
     fn hand_over(&self, command: Box<dyn Command>, room: OwnedSemaphorePermit) -> Result<()> {
-        let posted = Posted {
-            command,
-            _room: room,
-        };
+        let posted = Posted { command, _room: room };
         // The room was taken before, so the channel cannot be full.
         match self.inbox.as_ref().map(|inbox| inbox.try_send(posted)) {
             Some(Ok(())) => Ok(()),

@@ -16,10 +16,7 @@ use crate::world::{World, numbers, said, sees, sees_all, soon};
 const LEASE: Duration = Duration::from_secs(3600);
 
 async fn reopen(folder: &Path) -> Result<Broker> {
-    let limits = Limits {
-        lease: LEASE,
-        ..Limits::default()
-    };
+    let limits = Limits { lease: LEASE, ..Limits::default() };
     open(Place::Folder(folder.to_owned()), limits).await
 }
 
@@ -81,10 +78,7 @@ async fn jobs_outlive_the_broker_and_their_leases_do_not() {
     }
     for (number, attempt) in [("1", 2), ("2", 1), ("3", 1), ("4", 1)] {
         let delivery = world.next().await;
-        assert_eq!(
-            (said(&delivery.job).as_str(), delivery.attempt),
-            (number, attempt)
-        );
+        assert_eq!((said(&delivery.job).as_str(), delivery.attempt), (number, attempt));
         delivery.lease.acknowledge().await.unwrap();
     }
     world.all_done().await;
@@ -96,18 +90,14 @@ async fn records_outlive_the_broker() {
     let key = Key::session(&session());
     let value = Bytes::from_static(b"kept");
     let broker = reopen(folder.path()).await.unwrap();
-    let put = broker
-        .records
-        .put(Bucket::Sessions, &key, value.clone(), Expected::Absent);
+    let put = broker.records.put(Bucket::Sessions, &key, value.clone(), Expected::Absent);
     let revision = put.await.unwrap();
     drop(broker);
 
     let records = reopen(folder.path()).await.unwrap().records;
     let record = records.get(Bucket::Sessions, &key).await.unwrap().unwrap();
     assert_eq!((record.value, record.revision), (value.clone(), revision));
-    let next = records
-        .put(Bucket::Sessions, &key, value, Expected::Revision(revision))
-        .await;
+    let next = records.put(Bucket::Sessions, &key, value, Expected::Revision(revision)).await;
     assert!(next.unwrap() > revision);
 }
 
@@ -137,8 +127,7 @@ async fn garbage_among_the_jobs_is_filed_and_holds_nobody_up() {
 async fn a_file_of_another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = Connection::open(folder.path().join("weir.db")).unwrap();
-    file.execute_batch("PRAGMA user_version = 99; CREATE TABLE theirs (a)")
-        .unwrap();
+    file.execute_batch("PRAGMA user_version = 99; CREATE TABLE theirs (a)").unwrap();
     file.close().unwrap();
     let opened = reopen(folder.path()).await;
     let Err(Error::Unsuitable(why)) = opened else {

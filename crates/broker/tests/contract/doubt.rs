@@ -29,11 +29,7 @@ struct Doubtful {
 
 impl Doubtful {
     fn new(world: &World, fault: Fault, times: u32) -> Self {
-        Self {
-            log: Arc::clone(&world.broker.log),
-            fault,
-            left: AtomicU32::new(times),
-        }
+        Self { log: Arc::clone(&world.broker.log), fault, left: AtomicU32::new(times) }
     }
 }
 
@@ -80,9 +76,7 @@ impl Log for Doubtful {
 
 pub(crate) async fn an_append_is_stored_or_refused(world: &World) {
     let (log, session) = (world.broker.log.as_ref(), world.session("s"));
-    let entry = world
-        .speaker(&session)
-        .entry(event::Kind::Text("once".into()));
+    let entry = world.speaker(&session).entry(event::Kind::Text("once".into()));
     let Ok(Outcome::Stored(_)) = broker::append(log, &session, &entry).await else {
         panic!("the first append was not stored");
     };
@@ -94,9 +88,7 @@ pub(crate) async fn an_append_is_stored_or_refused(world: &World) {
 pub(crate) async fn an_append_whose_acknowledgement_was_lost_counts_once(world: &World) {
     let session = world.session("s");
     let log = Doubtful::new(world, Fault::AnswerLost, 1);
-    let entry = world
-        .speaker(&session)
-        .entry(event::Kind::Text("once".into()));
+    let entry = world.speaker(&session).entry(event::Kind::Text("once".into()));
     let outcome = soon(broker::append(&log, &session, &entry)).await.unwrap();
     let read = world.read(&session, Sequence::START, 1).await;
     assert_eq!(outcome, Outcome::Stored(read[0].sequence));
@@ -106,9 +98,7 @@ pub(crate) async fn an_append_whose_acknowledgement_was_lost_counts_once(world: 
 pub(crate) async fn an_append_that_was_lost_is_tried_again(world: &World) {
     let session = world.session("s");
     let log = Doubtful::new(world, Fault::QuestionLost, 3);
-    let entry = world
-        .speaker(&session)
-        .entry(event::Kind::Text("once".into()));
+    let entry = world.speaker(&session).entry(event::Kind::Text("once".into()));
     let outcome = soon(broker::append(&log, &session, &entry)).await.unwrap();
     let read = world.read(&session, Sequence::START, 1).await;
     assert_eq!(outcome, Outcome::Stored(read[0].sequence));
@@ -116,9 +106,7 @@ pub(crate) async fn an_append_that_was_lost_is_tried_again(world: &World) {
 
 pub(crate) async fn an_append_in_doubt_is_refused_when_another_was_first(world: &World) {
     let session = world.session("s");
-    let mine = world
-        .speaker(&session)
-        .entry(event::Kind::Text("mine".into()));
+    let mine = world.speaker(&session).entry(event::Kind::Text("mine".into()));
     world.chain(&session, 2).await;
     for fault in [Fault::AnswerLost, Fault::QuestionLost] {
         let log = Doubtful::new(world, fault, 1);
@@ -135,9 +123,7 @@ pub(crate) async fn an_append_in_doubt_is_found_behind_a_later_entry(world: &Wor
         panic!("the first append was not stored");
     };
     speaker.last = mine;
-    speaker
-        .tell(event::Kind::CancelRequested(proto::CancelRequested {}))
-        .await;
+    speaker.tell(event::Kind::CancelRequested(proto::CancelRequested {})).await;
     world.read(&session, Sequence::START, 2).await;
     // What a writer does whose first try was stored without its knowing.
     let log = Doubtful::new(world, Fault::QuestionLost, 1);

@@ -28,15 +28,11 @@ pub(crate) async fn a_reader_after_a_position_sees_the_rest(world: &World) {
     let session = world.session("s");
     let places = world.chain(&session, 10).await;
     for (at, place) in places.iter().enumerate() {
-        let mut follow = world
-            .follow(&session, From::After(world.position(*place)))
-            .await;
+        let mut follow = world.follow(&session, From::After(world.position(*place))).await;
         let rest = numbers(at + 1..10);
         assert_eq!(sees_all(&mut follow, rest.len()).await, rest);
     }
-    let mut follow = world
-        .follow(&session, From::After(world.position(places[9])))
-        .await;
+    let mut follow = world.follow(&session, From::After(world.position(places[9]))).await;
     let mut speaker = world.speaker(&session);
     speaker.last = places[9];
     speaker.say("more").await;
@@ -46,9 +42,7 @@ pub(crate) async fn a_reader_after_a_position_sees_the_rest(world: &World) {
 pub(crate) async fn a_reader_at_a_position_sees_that_entry_first(world: &World) {
     let session = world.session("s");
     let places = world.chain(&session, 10).await;
-    let mut follow = world
-        .follow(&session, From::At(world.position(places[4])))
-        .await;
+    let mut follow = world.follow(&session, From::At(world.position(places[4]))).await;
     assert_eq!(sees_all(&mut follow, 6).await, numbers(4..10));
 }
 

@@ -19,10 +19,7 @@ pub(crate) async fn a_position_of_another_log_is_a_gap(world: &World) {
     speaker.say("old").await;
     speaker.complete().await;
     let began = speaker.say("running").await;
-    let asked = Position {
-        epoch: Epoch(world.broker.log.epoch().0 ^ 1),
-        sequence: began,
-    };
+    let asked = Position { epoch: Epoch(world.broker.log.epoch().0 ^ 1), sequence: began };
     for from in [From::After(asked), From::At(asked)] {
         let mut follow = world.follow(&session, from).await;
         let gap = gap(&mut follow).await;
@@ -39,14 +36,10 @@ pub(crate) async fn a_position_of_another_session_is_a_gap(world: &World) {
     let theirs = them.say("secret").await;
     me.say("1").await;
     let beyond = them.say("secret").await;
-    let mut follow = world
-        .follow(&mine, From::After(world.position(theirs)))
-        .await;
+    let mut follow = world.follow(&mine, From::After(world.position(theirs))).await;
     assert_eq!(sees(&mut follow).await, "gap: unknown_position");
     assert_eq!(sees(&mut follow).await, "1");
-    let mut follow = world
-        .follow(&mine, From::After(world.position(beyond)))
-        .await;
+    let mut follow = world.follow(&mine, From::After(world.position(beyond))).await;
     assert_eq!(sees(&mut follow).await, "gap: unknown_position");
     assert_eq!(sees_all(&mut follow, 2).await, numbers(0..2));
 }
@@ -102,9 +95,7 @@ pub(crate) async fn a_tombstone_is_no_gap(world: &World) {
     let mut speaker = world.speaker(&session);
     let first = speaker.say("0").await;
     speaker.say("1").await;
-    let mut reader = world
-        .follow(&session, From::After(world.position(first)))
-        .await;
+    let mut reader = world.follow(&session, From::After(world.position(first))).await;
     speaker.delete().await;
     speaker.say("new").await;
     for from in [From::After(world.position(first)), From::Start] {

@@ -78,9 +78,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     assert!(told.len() >= ROUNDS, "only {} rounds", told.len());
 
     let world = world(folder.path()).await;
-    let read = world
-        .read(&session("log"), Sequence::START, told.len())
-        .await;
+    let read = world.read(&session("log"), Sequence::START, told.len()).await;
     let places: Vec<_> = read.iter().map(|it| it.sequence).collect();
     assert_eq!(places[..told.len()], told);
     for (before, after) in read.iter().zip(&read[1..]) {

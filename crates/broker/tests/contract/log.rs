@@ -12,20 +12,7 @@ use proto::{Entry, event};
 use crate::world::{World, numbers, soon, text, texts};
 
 /// Ids that mean something to somebody's wire or table.
-const ODD: [&str; 12] = [
-    "a.b",
-    "*",
-    ">",
-    "a b",
-    "$JS.API.>",
-    "=",
-    "'",
-    "%",
-    "_",
-    "..",
-    "/",
-    "a/b",
-];
+const ODD: [&str; 12] = ["a.b", "*", ">", "a b", "$JS.API.>", "=", "'", "%", "_", "..", "/", "a/b"];
 
 fn bytes(entry: &Entry) -> Bytes {
     entry.encode_to_vec().into()
@@ -78,9 +65,8 @@ pub(crate) async fn of_many_writers_exactly_one_wins_each_step(world: &World) {
     let mut last = Sequence::START;
     for step in 0..20 {
         let tries = (0..8).map(|writer| {
-            let mut entry = world
-                .speaker(&session)
-                .entry(event::Kind::Text(format!("{step} by {writer}")));
+            let mut entry =
+                world.speaker(&session).entry(event::Kind::Text(format!("{step} by {writer}")));
             entry.follows = last.0;
             let (log, session) = (Arc::clone(log), &session);
             async move { broker::append(log.as_ref(), session, &entry).await.unwrap() }
@@ -102,9 +88,8 @@ pub(crate) async fn of_many_writers_exactly_one_wins_each_step(world: &World) {
 pub(crate) async fn sessions_never_meet_whatever_their_ids(world: &World) {
     let long = "中文会话编号".repeat(7);
     let ids = ODD.iter().copied().chain([&long[..126]]);
-    let sessions: Vec<_> = ids
-        .flat_map(|id| [world.session(id), world.of(id, "plain"), world.of(id, id)])
-        .collect();
+    let sessions: Vec<_> =
+        ids.flat_map(|id| [world.session(id), world.of(id, "plain"), world.of(id, id)]).collect();
     for (number, session) in sessions.iter().enumerate() {
         world.speaker(session).say(&number.to_string()).await;
     }
@@ -137,11 +122,7 @@ pub(crate) async fn a_read_keeps_to_its_limits(world: &World) {
 }
 
 pub(crate) async fn a_purge_erases_what_is_before_a_place(world: &World) {
-    let (log, session, other) = (
-        &world.broker.log,
-        world.session("s"),
-        world.session("other"),
-    );
+    let (log, session, other) = (&world.broker.log, world.session("s"), world.session("other"));
     let places = world.chain(&session, 6).await;
     world.chain(&other, 2).await;
     assert_eq!(log.purge(&session, places[4]).await, Ok(4));
@@ -180,11 +161,8 @@ pub(crate) async fn an_entry_past_its_limit_is_too_large(world: &World) {
         };
         text.push('x');
     }
-    let too_large = Error::TooLarge {
-        what: "entry",
-        size: MAX_ENTRY_BYTES + 1,
-        limit: MAX_ENTRY_BYTES,
-    };
+    let too_large =
+        Error::TooLarge { what: "entry", size: MAX_ENTRY_BYTES + 1, limit: MAX_ENTRY_BYTES };
     let outcome = log.append(&session, Sequence::START, bytes(&entry)).await;
     assert_eq!(outcome, Err(AppendError::Failed(too_large.clone())));
     let outcome = broker::append(log.as_ref(), &session, &entry).await;

@@ -14,10 +14,7 @@ use crate::world::{DEPTH, World, job, numbers, said, soon};
 async fn accept(world: &World, job: &Job, admission: Admission) {
     let session = Session::parse(&job.user_id, &job.session_id).unwrap();
     let submitted = world.broker.queue.submit(&session, job, admission).await;
-    assert!(
-        matches!(submitted, Ok(Submitted::Accepted(_))),
-        "{submitted:?}"
-    );
+    assert!(matches!(submitted, Ok(Submitted::Accepted(_))), "{submitted:?}");
 }
 
 /// Submits a job that must be refused.
@@ -133,11 +130,7 @@ pub(crate) async fn the_same_turn_is_accepted_once(world: &World) {
     world.all_done().await;
     for admission in [Admission::Enqueue, Admission::IfEmpty] {
         let again = queue.submit(&session, &same, admission).await;
-        assert_eq!(
-            again,
-            Ok(Submitted::Duplicate),
-            "{admission:?} when finished"
-        );
+        assert_eq!(again, Ok(Submitted::Duplicate), "{admission:?} when finished");
     }
     assert_eq!(queue.depth().await, Ok(0));
 }
@@ -163,21 +156,12 @@ pub(crate) async fn a_job_past_its_limit_is_too_large(world: &World) {
     let mut large = job(&session, &"x".repeat(MAX_JOB_BYTES));
     let size = large.encoded_len();
     let refused = queue.submit(&session, &large, Admission::Enqueue).await;
-    let too_large = Error::TooLarge {
-        what: "job",
-        size,
-        limit: MAX_JOB_BYTES,
-    };
+    let too_large = Error::TooLarge { what: "job", size, limit: MAX_JOB_BYTES };
     assert_eq!(refused, Err(too_large));
-    large
-        .system
-        .truncate(MAX_JOB_BYTES - (size - MAX_JOB_BYTES));
+    large.system.truncate(MAX_JOB_BYTES - (size - MAX_JOB_BYTES));
     assert_eq!(large.encoded_len(), MAX_JOB_BYTES);
     let accepted = queue.submit(&session, &large, Admission::Enqueue).await;
-    assert!(
-        matches!(accepted, Ok(Submitted::Accepted(_))),
-        "{accepted:?}"
-    );
+    assert!(matches!(accepted, Ok(Submitted::Accepted(_))), "{accepted:?}");
     assert_eq!(world.work().await, large.system);
     world.all_done().await;
 }
@@ -242,14 +226,8 @@ pub(crate) async fn a_session_cleared_under_its_worker_goes_on(world: &World) {
 
 pub(crate) async fn a_job_that_cannot_be_read_is_filed_and_holds_nobody_up(world: &World) {
     let (queue, session) = (&world.broker.queue, world.session("s"));
-    let newer = Job {
-        version: FORMAT + 1,
-        ..job(&session, "newer")
-    };
-    let strange = Job {
-        session_id: "another".to_owned(),
-        ..job(&session, "strange")
-    };
+    let newer = Job { version: FORMAT + 1, ..job(&session, "newer") };
+    let strange = Job { session_id: "another".to_owned(), ..job(&session, "strange") };
     for unreadable in [&newer, &strange] {
         let submitted = queue.submit(&session, unreadable, Admission::Enqueue).await;
         assert!(submitted.is_ok(), "{submitted:?}");
@@ -274,10 +252,7 @@ pub(crate) async fn a_job_that_cannot_be_read_is_filed_and_holds_nobody_up(world
 pub(crate) async fn a_job_without_a_turn_is_refused(world: &World) {
     let session = world.session("s");
     for turn_id in ["", "turn"] {
-        let job = Job {
-            turn_id: turn_id.to_owned(),
-            ..job(&session, "whose?")
-        };
+        let job = Job { turn_id: turn_id.to_owned(), ..job(&session, "whose?") };
         let queue = &world.broker.queue;
         let refused = queue.submit(&session, &job, Admission::Enqueue).await;
         assert!(matches!(refused, Err(Error::Unsuitable(_))), "{refused:?}");

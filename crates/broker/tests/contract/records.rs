@@ -18,10 +18,8 @@ pub(crate) async fn a_value_is_read_back_with_its_revision(world: &World) {
     let (records, key) = (&world.broker.records, key(world, "a"));
     let mut before = 0;
     for text in ["one", "two", ""] {
-        let revision = records
-            .put(Bucket::Sessions, &key, value(text), Expected::Any)
-            .await
-            .unwrap();
+        let revision =
+            records.put(Bucket::Sessions, &key, value(text), Expected::Any).await.unwrap();
         assert!(revision > before);
         before = revision;
         let record = records.get(Bucket::Sessions, &key).await.unwrap().unwrap();
@@ -42,9 +40,7 @@ pub(crate) async fn what_is_not_there_is_none(world: &World) {
 pub(crate) async fn a_change_must_expect_the_revision_it_saw(world: &World) {
     let (records, key) = (&world.broker.records, key(world, "a"));
     let put = async |text: &str, expected| {
-        records
-            .put(Bucket::Reviews, &key, value(text), expected)
-            .await
+        records.put(Bucket::Reviews, &key, value(text), expected).await
     };
     assert_eq!(put("no", Expected::Revision(1)).await, Err(Error::Conflict));
     let first = put("first", Expected::Absent).await.unwrap();
@@ -73,11 +69,7 @@ pub(crate) async fn only_one_of_many_creates_a_record(world: &World) {
 
 pub(crate) async fn a_deleted_record_is_gone_and_its_revision_is_not_reused(world: &World) {
     let (records, key) = (&world.broker.records, key(world, "a"));
-    let put = async |expected| {
-        records
-            .put(Bucket::Memory, &key, value("v"), expected)
-            .await
-    };
+    let put = async |expected| records.put(Bucket::Memory, &key, value("v"), expected).await;
     let first = put(Expected::Absent).await.unwrap();
     records.delete(Bucket::Memory, &key).await.unwrap();
     assert_eq!(records.get(Bucket::Memory, &key).await, Ok(None));
@@ -93,15 +85,11 @@ pub(crate) async fn keys_are_listed_below_a_prefix_in_order(world: &World) {
     let records = &world.broker.records;
     let (a, similar) = (key(world, "a"), key(world, "a-b"));
     let dotted = key(world, "a.b");
-    let mut below: Vec<Key> = ["x", "*", ">", "a.b", "中文", "X", "10", "9"]
-        .map(|it| a.child(it))
-        .to_vec();
+    let mut below: Vec<Key> =
+        ["x", "*", ">", "a.b", "中文", "X", "10", "9"].map(|it| a.child(it)).to_vec();
     below.push(a.child("x").child("deeper"));
     for key in below.iter().chain([&a, &similar, &dotted]) {
-        records
-            .put(Bucket::Ledgers, key, value("v"), Expected::Absent)
-            .await
-            .unwrap();
+        records.put(Bucket::Ledgers, key, value("v"), Expected::Absent).await.unwrap();
     }
     below.push(a.clone());
     below.sort();
@@ -117,15 +105,9 @@ pub(crate) async fn keys_are_listed_below_a_prefix_in_order(world: &World) {
 
 pub(crate) async fn buckets_and_users_never_meet(world: &World) {
     let records = &world.broker.records;
-    let (mine, theirs) = (
-        Key::session(&world.session("a")),
-        Key::session(&world.of("x", "a")),
-    );
+    let (mine, theirs) = (Key::session(&world.session("a")), Key::session(&world.of("x", "a")));
     for bucket in Bucket::ALL {
-        records
-            .put(bucket, &mine, value(bucket.name()), Expected::Absent)
-            .await
-            .unwrap();
+        records.put(bucket, &mine, value(bucket.name()), Expected::Absent).await.unwrap();
     }
     for bucket in Bucket::ALL {
         let record = records.get(bucket, &mine).await.unwrap().unwrap();
@@ -138,20 +120,12 @@ pub(crate) async fn buckets_and_users_never_meet(world: &World) {
 pub(crate) async fn a_record_past_its_limit_is_too_large(world: &World) {
     let (records, key) = (&world.broker.records, key(world, "a"));
     let large = Bytes::from(vec![7; MAX_RECORD_BYTES + 1]);
-    let refused = records
-        .put(Bucket::Transcripts, &key, large.clone(), Expected::Any)
-        .await;
-    let too_large = Error::TooLarge {
-        what: "record",
-        size: MAX_RECORD_BYTES + 1,
-        limit: MAX_RECORD_BYTES,
-    };
+    let refused = records.put(Bucket::Transcripts, &key, large.clone(), Expected::Any).await;
+    let too_large =
+        Error::TooLarge { what: "record", size: MAX_RECORD_BYTES + 1, limit: MAX_RECORD_BYTES };
     assert_eq!(refused, Err(too_large));
     let largest = large.slice(1..);
-    records
-        .put(Bucket::Transcripts, &key, largest.clone(), Expected::Any)
-        .await
-        .unwrap();
+    records.put(Bucket::Transcripts, &key, largest.clone(), Expected::Any).await.unwrap();
     let record = records.get(Bucket::Transcripts, &key).await.unwrap();
     assert_eq!(record.unwrap().value, largest);
 }

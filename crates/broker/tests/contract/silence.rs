@@ -107,9 +107,7 @@ async fn world() -> World {
 
 async fn follow(log: &Arc<Weak>, session: &Session) -> Follow {
     let log: Arc<dyn Log> = Arc::clone(log) as _;
-    Follow::open(log, session.clone(), From::Start)
-        .await
-        .unwrap()
+    Follow::open(log, session.clone(), From::Start).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

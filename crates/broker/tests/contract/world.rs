@@ -25,20 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 static USERS: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) fn limits() -> Limits {
-    Limits {
-        queue_depth: DEPTH,
-        lease: LEASE,
-        ..Limits::default()
-    }
+    Limits { queue_depth: DEPTH, lease: LEASE, ..Limits::default() }
 }
 
 pub(crate) fn config(url: String, replicas: usize) -> broker::nats::Config {
-    broker::nats::Config {
-        url,
-        replicas,
-        limits: limits(),
-        name: "contract".to_owned(),
-    }
+    broker::nats::Config { url, replicas, limits: limits(), name: "contract".to_owned() }
 }
 
 /// Runs cases that share a broker: all at once, or one after another. Fails
@@ -70,10 +61,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(broker: Broker) -> Self {
         let number = USERS.fetch_add(1, Ordering::Relaxed);
-        Self {
-            broker,
-            user: format!("user-{number}"),
-        }
+        Self { broker, user: format!("user-{number}") }
     }
 
     /// A session of this case's own user.
@@ -133,16 +121,11 @@ impl World {
 
     pub(crate) async fn follow(&self, session: &Session, from: From) -> Follow {
         let log = std::sync::Arc::clone(&self.broker.log);
-        soon(Follow::open(log, session.clone(), from))
-            .await
-            .unwrap()
+        soon(Follow::open(log, session.clone(), from)).await.unwrap()
     }
 
     pub(crate) fn position(&self, sequence: Sequence) -> Position {
-        Position {
-            epoch: self.broker.log.epoch(),
-            sequence,
-        }
+        Position { epoch: self.broker.log.epoch(), sequence }
     }
 
     /// Submits a new job that says `text`; returns it with its place.
@@ -239,9 +222,7 @@ impl Speaker<'_> {
 
     /// Ends the turn; what follows is another one.
     pub(crate) async fn complete(&mut self) -> Sequence {
-        let ended = self
-            .tell(event::Kind::Completed(proto::Completed::default()))
-            .await;
+        let ended = self.tell(event::Kind::Completed(proto::Completed::default())).await;
         self.began = 0;
         self.turn = TurnId::new();
         ended
@@ -250,10 +231,7 @@ impl Speaker<'_> {
     /// Erases the session: a tombstone, and nothing before it.
     pub(crate) async fn delete(&mut self) -> Sequence {
         let mut entry = self.entry(event::Kind::Deleted(proto::Deleted {}));
-        entry.state = Some(SessionState {
-            status: Status::Idle.into(),
-            ..SessionState::default()
-        });
+        entry.state = Some(SessionState { status: Status::Idle.into(), ..SessionState::default() });
         let log = self.world.broker.log.as_ref();
         match soon(broker::append(log, &self.session, &entry)).await {
             Ok(Outcome::Stored(sequence)) => self.last = sequence,
@@ -319,7 +297,5 @@ pub(crate) async fn sees_all(follow: &mut Follow, count: usize) -> Vec<String> {
 
 /// What is expected to end.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future)
-        .await
-        .expect("what was waited for comes in time")
+    timeout(PATIENCE, future).await.expect("what was waited for comes in time")
 }

@@ -22,10 +22,7 @@ async fn a_live_tail_hears_what_is_stored_and_is_told_of_a_restart() {
         other => panic!("{other:?}"),
     }
     server.restart().await.unwrap();
-    assert_eq!(
-        timeout(LONG, live.next()).await.unwrap(),
-        Some(Signal::Missed)
-    );
+    assert_eq!(timeout(LONG, live.next()).await.unwrap(), Some(Signal::Missed));
     let second = store(&broker, &session, first, "b").await;
     match timeout(LONG, live.next()).await.unwrap() {
         Some(Signal::Entry(heard)) => assert_eq!(heard.sequence, second),
@@ -187,11 +184,7 @@ async fn a_worker_that_waits_gets_the_job_submitted_after_a_restart() {
     let job = job(&session);
     let (delivery, ()) = tokio::join!(timeout(LONG, broker.queue.next()), async {
         server.restart().await.unwrap();
-        broker
-            .queue
-            .submit(&session, &job, Admission::IfEmpty)
-            .await
-            .unwrap();
+        broker.queue.submit(&session, &job, Admission::IfEmpty).await.unwrap();
     });
     assert_eq!(delivery.unwrap().unwrap().job, job);
 }

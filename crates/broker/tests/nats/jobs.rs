@@ -20,25 +20,15 @@ async fn a_job_goes_from_submit_to_its_acknowledgement() {
     assert_eq!(broker.profile.kind, "nats");
     let (session, queue) = (session("a.b *"), &broker.queue);
     let job = job(&session);
-    let Submitted::Accepted(at) = queue
-        .submit(&session, &job, Admission::IfEmpty)
-        .await
-        .unwrap()
+    let Submitted::Accepted(at) = queue.submit(&session, &job, Admission::IfEmpty).await.unwrap()
     else {
         panic!("not accepted")
     };
     let delivery = queue.next().await.unwrap();
-    assert_eq!(
-        (delivery.sequence, delivery.attempt, &delivery.session),
-        (at, 1, &session)
-    );
+    assert_eq!((delivery.sequence, delivery.attempt, &delivery.session), (at, 1, &session));
     assert_eq!(delivery.job, job);
     delivery.lease.progress().await.unwrap();
-    delivery
-        .lease
-        .later(Duration::from_millis(1))
-        .await
-        .unwrap();
+    delivery.lease.later(Duration::from_millis(1)).await.unwrap();
     let delivery = queue.next().await.unwrap();
     assert_eq!((delivery.sequence, delivery.attempt), (at, 2));
     assert_eq!(queue.first(&session).await, Ok(Some(at)));
@@ -53,35 +43,16 @@ async fn the_same_turn_is_a_duplicate_by_every_admission_even_when_others_wait()
     let queue = open(config(&server.url())).await.unwrap().queue;
     let session = session("s");
     let (done, waiting) = (job(&session), job(&session));
-    queue
-        .submit(&session, &done, Admission::IfEmpty)
-        .await
-        .unwrap();
-    queue
-        .next()
-        .await
-        .unwrap()
-        .lease
-        .acknowledge()
-        .await
-        .unwrap();
-    queue
-        .submit(&session, &waiting, Admission::IfEmpty)
-        .await
-        .unwrap();
-    for admission in [
-        Admission::Enqueue,
-        Admission::IfEmpty,
-        Admission::IfLast(Sequence(9)),
-    ] {
+    queue.submit(&session, &done, Admission::IfEmpty).await.unwrap();
+    queue.next().await.unwrap().lease.acknowledge().await.unwrap();
+    queue.submit(&session, &waiting, Admission::IfEmpty).await.unwrap();
+    for admission in [Admission::Enqueue, Admission::IfEmpty, Admission::IfLast(Sequence(9))] {
         for known in [&done, &waiting] {
             let again = queue.submit(&session, known, admission).await;
             assert_eq!(again, Ok(Submitted::Duplicate), "{admission:?}");
         }
     }
-    let other = queue
-        .submit(&session, &job(&session), Admission::IfEmpty)
-        .await;
+    let other = queue.submit(&session, &job(&session), Admission::IfEmpty).await;
     assert_eq!(other, Err(Error::Busy));
     assert_eq!(queue.depth().await, Ok(1));
 }
@@ -97,10 +68,7 @@ async fn eight_workers_of_one_process_wait_at_once_and_keep_their_inboxes() {
     let server = Server::start().await.unwrap();
     let queue = open(config(&server.url())).await.unwrap().queue;
     let raw = async_nats::connect(server.url()).await.unwrap();
-    let mut pulls = raw
-        .subscribe("$JS.API.CONSUMER.MSG.NEXT.JOBS.workers")
-        .await
-        .unwrap();
+    let mut pulls = raw.subscribe("$JS.API.CONSUMER.MSG.NEXT.JOBS.workers").await.unwrap();
     // An answer says that the subscription is in effect, too.
     raw.request("$JS.API.INFO", "".into()).await.unwrap();
     let mut inboxes = BTreeSet::new();
@@ -140,14 +108,9 @@ async fn a_session_takes_as_many_jobs_as_its_depth() {
     let queue = open(config).await.unwrap().queue;
     let session = session("s");
     for _ in 0..2 {
-        queue
-            .submit(&session, &job(&session), Admission::Enqueue)
-            .await
-            .unwrap();
+        queue.submit(&session, &job(&session), Admission::Enqueue).await.unwrap();
     }
-    let third = queue
-        .submit(&session, &job(&session), Admission::Enqueue)
-        .await;
+    let third = queue.submit(&session, &job(&session), Admission::Enqueue).await;
     assert!(matches!(third, Err(Error::Full(_))), "{third:?}");
     assert_eq!(queue.pending(&session).await.unwrap().len(), 2);
     assert_eq!(queue.clear(&session).await, Ok(2));
@@ -170,34 +133,16 @@ async fn a_job_that_cannot_be_read_is_buried_and_the_next_one_comes() {
         ("jobs.=!.s", b"x".to_vec()),
     ];
     for (subject, payload) in garbage.clone() {
-        stream
-            .publish(subject, payload.into())
-            .await
-            .unwrap()
-            .await
-            .unwrap();
+        stream.publish(subject, payload.into()).await.unwrap().await.unwrap();
     }
     let good = job(&session);
-    broker
-        .queue
-        .submit(&session, &good, Admission::Enqueue)
-        .await
-        .unwrap();
+    broker.queue.submit(&session, &good, Admission::Enqueue).await.unwrap();
     let delivery = timeout(LONG, broker.queue.next()).await.unwrap().unwrap();
     assert_eq!(delivery.job, good);
     assert_eq!(broker.queue.depth().await, Ok(1));
-    let keys = broker
-        .records
-        .list(Bucket::DeadLetters, &Key::session(&session))
-        .await
-        .unwrap();
+    let keys = broker.records.list(Bucket::DeadLetters, &Key::session(&session)).await.unwrap();
     assert_eq!(keys.len(), 3);
-    let buried = broker
-        .records
-        .get(Bucket::DeadLetters, &keys[0])
-        .await
-        .unwrap()
-        .unwrap();
+    let buried = broker.records.get(Bucket::DeadLetters, &keys[0]).await.unwrap().unwrap();
     let letter = proto::DeadLetter::decode(buried.value).unwrap();
     assert_eq!(
         (letter.payload.to_vec(), letter.code.as_str()),
@@ -212,42 +157,17 @@ async fn the_largest_job_entry_and_record_fit() {
     let session = session("s");
     let mut job = job(&session);
     job.system = "x".repeat(broker::MAX_JOB_BYTES - 200);
-    broker
-        .queue
-        .submit(&session, &job, Admission::IfEmpty)
-        .await
-        .unwrap();
+    broker.queue.submit(&session, &job, Admission::IfEmpty).await.unwrap();
     assert_eq!(broker.queue.pending(&session).await.unwrap()[0].job, job);
     assert_eq!(broker.queue.next().await.unwrap().job, job);
     let text = "x".repeat(broker::MAX_ENTRY_BYTES - 100);
     let at = store(&broker, &session, Sequence::START, &text).await;
     let at = store(&broker, &session, at, &text).await;
     store(&broker, &session, at, &text).await;
-    let read = broker
-        .log
-        .read(&session, Sequence::START, 64)
-        .await
-        .unwrap();
-    assert!(
-        !read.is_empty() && read.len() < 3,
-        "about a megabyte, not {}",
-        read.len()
-    );
+    let read = broker.log.read(&session, Sequence::START, 64).await.unwrap();
+    assert!(!read.is_empty() && read.len() < 3, "about a megabyte, not {}", read.len());
     let key = Key::session(&session);
     let value = bytes::Bytes::from(vec![7; broker::MAX_RECORD_BYTES]);
-    broker
-        .records
-        .put(Bucket::Memory, &key, value.clone(), Expected::Absent)
-        .await
-        .unwrap();
-    assert_eq!(
-        broker
-            .records
-            .get(Bucket::Memory, &key)
-            .await
-            .unwrap()
-            .unwrap()
-            .value,
-        value
-    );
+    broker.records.put(Bucket::Memory, &key, value.clone(), Expected::Absent).await.unwrap();
+    assert_eq!(broker.records.get(Bucket::Memory, &key).await.unwrap().unwrap().value, value);
 }

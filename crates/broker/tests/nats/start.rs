@@ -18,43 +18,22 @@ fn unfit() -> Vec<(Stream, &'static str)> {
         ..Stream::default()
     };
     let (jobs, log) = (stream("JOBS", "jobs.*.*"), stream("LOG", "log.*.*"));
-    let queue = Stream {
-        retention: RetentionPolicy::WorkQueue,
-        ..jobs.clone()
-    };
-    let memory = Stream {
-        storage: StorageType::Memory,
-        ..jobs.clone()
-    };
-    let direct = Stream {
-        allow_direct: true,
-        ..log.clone()
-    };
+    let queue = Stream { retention: RetentionPolicy::WorkQueue, ..jobs.clone() };
+    let memory = Stream { storage: StorageType::Memory, ..jobs.clone() };
+    let direct = Stream { allow_direct: true, ..log.clone() };
     let bucket = stream("KV_weir_sessions", "$KV.weir_sessions.>");
-    let bucket = Stream {
-        max_age: Duration::from_secs(3600),
-        ..bucket
-    };
+    let bucket = Stream { max_age: Duration::from_secs(3600), ..bucket };
     vec![
-        (
-            jobs,
-            r#"stream JOBS: retention is "limits", but must be "workqueue""#,
-        ),
+        (jobs, r#"stream JOBS: retention is "limits", but must be "workqueue""#),
         (queue, r#"stream JOBS: discard is "old", but must be "new""#),
-        (
-            memory,
-            r#"stream JOBS: storage is "memory", but must be "file""#,
-        ),
+        (memory, r#"stream JOBS: storage is "memory", but must be "file""#),
         (
             stream("JOBS", "jobs.>"),
             r#"stream JOBS: subjects is ["jobs.>"], but must be ["jobs.*.*"]"#,
         ),
         (log, "stream LOG: allow_direct is false, but must be true"),
         (direct, "stream LOG: republish is not set, but must be"),
-        (
-            bucket,
-            "stream KV_weir_sessions: max_age is 3600000000000, but must be 0",
-        ),
+        (bucket, "stream KV_weir_sessions: max_age is 3600000000000, but must be 0"),
     ]
 }
 
@@ -95,10 +74,7 @@ async fn harmless_settings_are_brought_up_to_date_by_whoever_starts_last() {
     let workers = jobs.consumer_info("workers").await.unwrap();
     assert_eq!(workers.config.ack_wait, Duration::from_secs(7));
     let log = streams.get_stream("LOG").await.unwrap();
-    assert_eq!(
-        log.cached_info().config.max_age,
-        Duration::from_secs(360_000)
-    );
+    assert_eq!(log.cached_info().config.max_age, Duration::from_secs(360_000));
 }
 
 #[tokio::test]
@@ -107,12 +83,8 @@ async fn several_processes_may_start_at_once_on_an_empty_server() {
     let mut deeper = config(&server.url());
     deeper.limits.queue_depth = 9;
     let url = server.url();
-    let all = tokio::join!(
-        open(config(&url)),
-        open(deeper.clone()),
-        open(config(&url)),
-        open(deeper)
-    );
+    let all =
+        tokio::join!(open(config(&url)), open(deeper.clone()), open(config(&url)), open(deeper));
     let epochs = [all.0, all.1, all.2, all.3].map(|it| it.unwrap().log.epoch());
     assert!(epochs.iter().all(|it| *it == epochs[0]), "{epochs:?}");
 }
@@ -120,25 +92,16 @@ async fn several_processes_may_start_at_once_on_an_empty_server() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_reported_in_one_line_at_once() {
     let started = Instant::now();
-    let error = open(config("nats://me:secret@127.0.0.1:1"))
-        .await
-        .unwrap_err();
-    let Error::Unavailable(why) = error else {
-        panic!("{error:?}")
-    };
-    assert!(
-        why.starts_with("cannot connect to NATS at 127.0.0.1:1: "),
-        "{why}"
-    );
+    let error = open(config("nats://me:secret@127.0.0.1:1")).await.unwrap_err();
+    let Error::Unavailable(why) = error else { panic!("{error:?}") };
+    assert!(why.starts_with("cannot connect to NATS at 127.0.0.1:1: "), "{why}");
     assert!(!why.contains('\n') && !why.contains("secret"), "{why}");
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
 async fn a_server_that_asks_for_a_login_takes_the_one_in_the_url() {
-    let server = Server::start_with("authorization { user: me, password: secret }")
-        .await
-        .unwrap();
+    let server = Server::start_with("authorization { user: me, password: secret }").await.unwrap();
     let why = refusal(config(&server.url())).await;
     assert!(why.contains("authorization"), "{why}");
     let with_login = server.url().replace("//", "//me:secret@");
@@ -161,10 +124,7 @@ async fn a_server_that_is_too_old_is_refused() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let (mut client, _) = listener.accept().await.unwrap();
         let info = r#"{"server_id":"A","server_name":"a","version":"2.10.29","go":"go1","host":"h","port":1,"headers":true,"max_payload":1048576,"proto":1,"client_id":1,"jetstream":true}"#;
-        client
-            .write_all(format!("INFO {info}\r\n").as_bytes())
-            .await
-            .unwrap();
+        client.write_all(format!("INFO {info}\r\n").as_bytes()).await.unwrap();
         let mut heard = vec![0; 4096];
         loop {
             let read = client.read(&mut heard).await.unwrap();
@@ -177,10 +137,7 @@ async fn a_server_that_is_too_old_is_refused() {
         why = refusal(config(&url)) => why,
         () = old => unreachable!("the old server never ends"),
     };
-    assert_eq!(
-        why,
-        "nats-server is version 2.10.29, but must be at least 2.14.5"
-    );
+    assert_eq!(why, "nats-server is version 2.10.29, but must be at least 2.14.5");
 }
 
 #[tokio::test]
@@ -189,17 +146,12 @@ async fn a_smaller_depth_takes_no_accepted_job_away() {
     let queue = open(config(&server.url())).await.unwrap().queue;
     let session = session("s");
     for _ in 0..5 {
-        queue
-            .submit(&session, &job(&session), Admission::Enqueue)
-            .await
-            .unwrap();
+        queue.submit(&session, &job(&session), Admission::Enqueue).await.unwrap();
     }
     let mut smaller = config(&server.url());
     smaller.limits.queue_depth = 2;
     let queue = open(smaller).await.unwrap().queue;
     assert_eq!(queue.pending(&session).await.unwrap().len(), 5);
-    let sixth = queue
-        .submit(&session, &job(&session), Admission::Enqueue)
-        .await;
+    let sixth = queue.submit(&session, &job(&session), Admission::Enqueue).await;
     assert!(matches!(sixth, Err(Error::Full(_))), "{sixth:?}");
 }

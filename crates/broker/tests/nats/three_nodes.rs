@@ -13,10 +13,7 @@ use crate::world::{
 };
 
 fn replicated(url: &str) -> Config {
-    Config {
-        replicas: 3,
-        ..config(url)
-    }
+    Config { replicas: 3, ..config(url) }
 }
 
 /// Writes 300 entries, and tells when it is well under way.
@@ -51,24 +48,10 @@ async fn a_log_goes_on_when_its_leader_is_killed() {
     assert_eq!(again.log.epoch(), broker.log.epoch());
     assert_chain(&broker, &session, 300).await;
     let job = job(&session);
-    broker
-        .queue
-        .submit(&session, &job, Admission::IfEmpty)
-        .await
-        .unwrap();
-    let again = broker
-        .queue
-        .submit(&session, &job, Admission::IfEmpty)
-        .await;
+    broker.queue.submit(&session, &job, Admission::IfEmpty).await.unwrap();
+    let again = broker.queue.submit(&session, &job, Admission::IfEmpty).await;
     assert_eq!(again, Ok(Submitted::Duplicate));
-    timeout(LONG, broker.queue.next())
-        .await
-        .unwrap()
-        .unwrap()
-        .lease
-        .acknowledge()
-        .await
-        .unwrap();
+    timeout(LONG, broker.queue.next()).await.unwrap().unwrap().lease.acknowledge().await.unwrap();
 }
 
 #[tokio::test]

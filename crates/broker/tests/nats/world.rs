@@ -14,12 +14,7 @@ use tokio::time::timeout;
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) fn config(url: &str) -> Config {
-    Config {
-        url: url.to_owned(),
-        replicas: 1,
-        limits: Limits::default(),
-        name: "test".to_owned(),
-    }
+    Config { url: url.to_owned(), replicas: 1, limits: Limits::default(), name: "test".to_owned() }
 }
 
 pub(crate) fn session(id: &str) -> Session {
@@ -51,10 +46,7 @@ pub(crate) async fn store(
     follows: Sequence,
     text: &str,
 ) -> Sequence {
-    match append(&*broker.log, session, &entry(follows, text))
-        .await
-        .expect("stored or refused")
-    {
+    match append(&*broker.log, session, &entry(follows, text)).await.expect("stored or refused") {
         Outcome::Stored(sequence) => sequence,
         Outcome::Refused => panic!("refused"),
     }
@@ -101,9 +93,7 @@ pub(crate) async fn assert_chain(broker: &Broker, session: &Session, many: usize
 /// whatever happens meanwhile.
 pub(crate) async fn assert_follows(broker: &Broker, session: &Session, many: usize) {
     let log = Arc::clone(&broker.log);
-    let mut follow = Follow::open(log, session.clone(), From::Start)
-        .await
-        .expect("a reader");
+    let mut follow = Follow::open(log, session.clone(), From::Start).await.expect("a reader");
     let mut after = Sequence::START;
     for _ in 0..many {
         match timeout(LONG, follow.next()).await.expect("the next entry") {

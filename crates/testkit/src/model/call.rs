@@ -57,11 +57,7 @@ impl Calls {
             index = calls.len();
             calls.push(call);
         });
-        Guard {
-            calls: Arc::clone(self),
-            index,
-            ending: Ending::HungUp,
-        }
+        Guard { calls: Arc::clone(self), index, ending: Ending::HungUp }
     }
 
     /// How many calls before this one had the same last user message.

@@ -52,11 +52,7 @@ impl Request {
     }
 
     pub(super) fn wants_usage(&self) -> bool {
-        !self.stream
-            || self
-                .stream_options
-                .as_ref()
-                .is_some_and(|it| it.include_usage)
+        !self.stream || self.stream_options.as_ref().is_some_and(|it| it.include_usage)
     }
 
     /// A count of words, which stands for prompt tokens.

@@ -117,15 +117,8 @@ impl Script {
             let tools = self.tool_calls.iter().enumerate();
             speech.last = tools.flat_map(|(at, tool)| fragments(at, tool)).collect();
         }
-        let usual = if speech.last.is_empty() {
-            "stop"
-        } else {
-            "tool_calls"
-        };
-        self.finish
-            .as_deref()
-            .unwrap_or(usual)
-            .clone_into(&mut speech.finish);
+        let usual = if speech.last.is_empty() { "stop" } else { "tool_calls" };
+        self.finish.as_deref().unwrap_or(usual).clone_into(&mut speech.finish);
         speech
     }
 
@@ -134,10 +127,7 @@ impl Script {
             (_, tokens) if self.stamp => Words::Stamps(tokens.unwrap_or(1)),
             (None, tokens) => Words::Numbered(tokens.unwrap_or(0)),
             (Some(text), tokens) => {
-                let said: Vec<_> = words(text)
-                    .iter()
-                    .map(|it| content("content", it))
-                    .collect();
+                let said: Vec<_> = words(text).iter().map(|it| content("content", it)).collect();
                 let count = tokens.unwrap_or(said.len());
                 Words::Said(said, count)
             }
@@ -151,9 +141,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
         .flat_map(|piece| {
             // A word that runs into a character beyond ASCII stays apart from it.
             let last = piece.char_indices().next_back();
-            let cut = last
-                .filter(|(_, it)| !it.is_ascii())
-                .map_or(0, |(at, _)| at);
+            let cut = last.filter(|(_, it)| !it.is_ascii()).map_or(0, |(at, _)| at);
             [&piece[..cut], &piece[cut..]]
         })
         .filter(|it| !it.is_empty())
@@ -179,10 +167,7 @@ fn fragments(index: usize, tool: &ToolCall) -> Vec<String> {
             "index": index, "function": { "arguments": arguments },
         }] })
     });
-    std::iter::once(head)
-        .chain(pieces)
-        .map(|it| it.to_string())
-        .collect()
+    std::iter::once(head).chain(pieces).map(|it| it.to_string()).collect()
 }
 
 #[cfg(test)]
@@ -198,16 +183,9 @@ mod tests {
 
     #[test]
     fn a_script_with_a_typo_is_refused_and_a_question_is_none() {
-        assert!(
-            Script::parse(r#"{"token": 3}"#)
-                .unwrap_err()
-                .contains("token")
-        );
+        assert!(Script::parse(r#"{"token": 3}"#).unwrap_err().contains("token"));
         assert_eq!(Script::parse("What is {this}?"), Ok(None));
-        let script = Script {
-            tokens: Some(3),
-            ..Script::default()
-        };
+        let script = Script { tokens: Some(3), ..Script::default() };
         assert_eq!(Script::parse(&script.question()), Ok(Some(script)));
     }
 }

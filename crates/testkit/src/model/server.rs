@@ -46,9 +46,7 @@ async fn connection(stream: TcpStream, calls: Arc<Calls>) {
     let service = service_fn(move |request| route(request, Arc::clone(&calls)));
     let connection = hyper::server::conn::http1::Builder::new();
     // Its errors are the client's, or those that a script asked for.
-    let ended = connection
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let ended = connection.serve_connection(TokioIo::new(stream), service).await;
     drop(ended);
 }
 
@@ -73,14 +71,9 @@ async fn route(
 
 async fn completion(request: http::Request<Incoming>, calls: &Arc<Calls>) -> Response {
     let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorization = authorization
-        .and_then(|it| it.to_str().ok())
-        .map(str::to_owned);
+    let authorization = authorization.and_then(|it| it.to_str().ok()).map(str::to_owned);
     let Ok(body) = Limited::new(request.into_body(), BODY).collect().await else {
-        return refusal(
-            StatusCode::BAD_REQUEST,
-            "the body broke off or is too large",
-        );
+        return refusal(StatusCode::BAD_REQUEST, "the body broke off or is too large");
     };
     let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
     let parsed = Request::deserialize(&body);
@@ -187,9 +180,7 @@ fn plain(status: StatusCode, body: &Value) -> Response {
 }
 
 fn respond(status: StatusCode, kind: &'static str, body: String) -> Response {
-    let body = Full::new(body.into())
-        .map_err(|never| match never {})
-        .boxed_unsync();
+    let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
     let response = http::Response::builder().status(status);
     let response = response.header(header::CONTENT_TYPE, kind).body(body);
     response.expect("its parts are constant")

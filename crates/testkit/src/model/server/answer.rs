@@ -119,12 +119,8 @@ impl Answer {
     /// The token `at`, and those behind it that are late already.
     fn due(&mut self, mut at: usize) -> Bytes {
         let script = &self.script;
-        let accidents = [
-            script.stall_after,
-            script.hold_after,
-            script.error_after,
-            script.cut_after,
-        ];
+        let accidents =
+            [script.stall_after, script.hold_after, script.error_after, script.cut_after];
         let later = accidents.into_iter().flatten().filter(|it| *it > at);
         let edge = later.min().unwrap_or(usize::MAX).min(self.speech.len());
         let now = Instant::now();
