@@ -88,6 +88,14 @@ impl FakeModel {
         self.calls.wait_for(what, seen).await
     }
 
+    /// Waits until no call is open, for 30 s at most.
+    pub async fn settle(&self) {
+        let closed = |calls: &[Call]| calls.iter().all(|it| it.ending != Ending::Open);
+        // Who asks looks at the calls; that one is still open is the finding.
+        let waited = self.wait_for("a quiet moment", closed).await;
+        drop(waited);
+    }
+
     /// Lets every answer that waits at its `hold_after`, now or later, go on.
     pub fn release(&self) {
         self.calls.release();

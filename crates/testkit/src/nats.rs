@@ -40,6 +40,8 @@ struct Node {
     monitor: u16,
     /// Its own cluster port and those of all nodes.
     cluster: Option<(u16, Vec<u16>)>,
+    /// Whether each write is synced before it is acknowledged.
+    durable: bool,
     /// More lines for its configuration.
     extra: String,
 }
@@ -76,6 +78,7 @@ impl Server {
                 port,
                 monitor,
                 cluster: None,
+                durable: false,
                 extra: extra.to_owned(),
             };
             let mut server = Self { child: node.spawn()?, node, folder: None };
@@ -117,6 +120,12 @@ impl Server {
     /// Lets it run on (SIGCONT).
     pub fn resume(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
+    }
+
+    /// Asks it to let its clients go, one after the other, and then to end (lame
+    /// duck mode, SIGUSR2).
+    pub fn retire(&self) -> anyhow::Result<()> {
+        self.signal(Signal::USR2)
     }
 
     /// The process id, while it runs.
@@ -199,17 +208,18 @@ impl Node {
     }
 
     fn configuration(&self) -> String {
-        let Self { name, folder, port, monitor, cluster, extra } = self;
+        let Self { name, folder, port, monitor, cluster, durable, extra } = self;
+        let sync = if *durable { ", sync_interval: always" } else { "" };
         let store = folder.join("store").display().to_string();
         let cluster = cluster.as_ref().map_or_else(String::new, |(own, all)| {
             let routes: Vec<_> =
                 all.iter().map(|it| format!("\"nats://127.0.0.1:{it}\"")).collect();
             let routes = routes.join(", ");
-            format!("cluster {{ name: weir, listen: \"127.0.0.1:{own}\", routes: [{routes}] }}\n")
+            format!("cluster {{ name: weir, listen: \"127.0.0.1:{own}\", routes: [{routes}], no_advertise: true }}\n")
         });
         format!(
             "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
-             jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 16GB }}\n\
+             jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 16GB{sync} }}\n\
              {cluster}{extra}\n"
         )
     }
@@ -284,10 +294,20 @@ impl Cluster {
     ///
     /// Errors: as [`Server::start`].
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(false).await
+    }
+
+    /// The same, and each write reaches the disk before it is acknowledged
+    /// (`sync_interval: always`).
+    pub async fn start_durable() -> anyhow::Result<Self> {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(durable: bool) -> anyhow::Result<Self> {
         let mut why = anyhow::anyhow!("not tried");
         for _ in 0..TRIES {
             let folder = TempDir::new()?;
-            let mut cluster = Self { nodes: spawn_three(folder.path())?, _folder: folder };
+            let mut cluster = Self { nodes: spawn_three(folder.path(), durable)?, _folder: folder };
             match cluster.ready().await {
                 Ok(()) => return Ok(cluster),
                 Err(error) => why = error,
@@ -355,7 +375,7 @@ impl Node {
     }
 }
 
-fn spawn_three(folder: &Path) -> anyhow::Result<Vec<Server>> {
+fn spawn_three(folder: &Path, durable: bool) -> anyhow::Result<Vec<Server>> {
     let [a, b, c, ports @ ..] = free_ports::<9>()?;
     let routes = [a, b, c];
     let mut nodes = Vec::new();
@@ -368,6 +388,7 @@ fn spawn_three(folder: &Path) -> anyhow::Result<Vec<Server>> {
             port: ports[at],
             monitor: ports[at + 3],
             cluster: Some((own, routes.to_vec())),
+            durable,
             extra: String::new(),
         };
         nodes.push(Server { child: node.spawn()?, node, folder: None });

@@ -18,6 +18,8 @@ pub struct Call {
     pub authorization: Option<String>,
     /// Its body; null when it was no JSON.
     pub body: Value,
+    /// When it ended, since the Unix epoch.
+    pub ended: Option<Duration>,
     /// How it ended, or that it has not.
     pub ending: Ending,
 }
@@ -125,6 +127,7 @@ impl Drop for Guard {
         self.calls.seen.send_modify(|calls| {
             if let Some(call) = calls.get_mut(index) {
                 call.ending = ending;
+                call.ended = Some(::process::clock::now());
             }
         });
     }

@@ -14,6 +14,9 @@ pub struct Script {
     /// How many text tokens; token i is `t<i> `. With `text`, its words are
     /// repeated until there are this many.
     pub tokens: Option<usize>,
+    /// Each text token names where it comes from: token i of the n-th call with
+    /// this question is `<name>/<n>/<i> `. Plain words only: no space, no slash.
+    pub name: Option<String>,
     /// Each text token is its time of emission in µs since the Unix epoch, and
     /// a space.
     pub stamp: bool,
@@ -103,8 +106,8 @@ impl Script {
         Ok(Some(script))
     }
 
-    /// What is said to this request.
-    pub(super) fn speech(&self, request: &Request) -> Speech {
+    /// What is said to this request, the `nth` with its question, from 1.
+    pub(super) fn speech(&self, request: &Request, nth: usize) -> Speech {
         let mut speech = Speech::default();
         if let Some(bytes) = self.big_line {
             speech.first.push(content("content", &"x".repeat(bytes)));
@@ -112,7 +115,7 @@ impl Script {
         for word in words(self.reasoning.as_deref().unwrap_or_default()) {
             speech.first.push(content("reasoning_content", &word));
         }
-        speech.words = self.words();
+        speech.words = self.words(nth);
         if !request.after_tools() {
             let tools = self.tool_calls.iter().enumerate();
             speech.last = tools.flat_map(|(at, tool)| fragments(at, tool)).collect();
@@ -122,7 +125,10 @@ impl Script {
         speech
     }
 
-    fn words(&self) -> Words {
+    fn words(&self, nth: usize) -> Words {
+        if let Some(name) = &self.name {
+            return Words::Named(format!("{name}/{nth}/"), self.tokens.unwrap_or(0));
+        }
         match (&self.text, self.tokens) {
             (_, tokens) if self.stamp => Words::Stamps(tokens.unwrap_or(1)),
             (None, tokens) => Words::Numbered(tokens.unwrap_or(0)),

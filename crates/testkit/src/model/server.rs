@@ -81,6 +81,7 @@ async fn completion(request: http::Request<Incoming>, calls: &Arc<Calls>) -> Res
         at: ::process::clock::now(),
         authorization,
         body,
+        ended: None,
         ending: Ending::Open,
     });
     let decided = parsed.map_err(|it| it.to_string()).and_then(|request| {
@@ -120,12 +121,12 @@ async fn act(request: &Request, script: Script, mut guard: Guard) -> Response {
         tokio::time::sleep(Duration::from_millis(script.delay_ms)).await;
     }
     let status = script.status.and_then(|it| StatusCode::from_u16(it).ok());
-    let before = || guard.calls().before(guard.index());
-    if let Some(status) = status.filter(|_| script.times.is_none_or(|times| before() < times)) {
+    let before = guard.calls().before(guard.index());
+    if let Some(status) = status.filter(|_| script.times.is_none_or(|times| before < times)) {
         guard.ends(Ending::Refused);
         return error(status, &script);
     }
-    let speech = script.speech(request);
+    let speech = script.speech(request, before + 1);
     if !request.stream {
         tokio::time::sleep(pace(&script) * u32::try_from(speech.len()).unwrap_or(u32::MAX)).await;
         guard.ends(Ending::Finished);

@@ -19,6 +19,8 @@ pub(super) struct Speech {
 pub(super) enum Words {
     /// So many tokens `t<i> `.
     Numbered(usize),
+    /// So many tokens `<prefix><i> `.
+    Named(String, usize),
     /// So many times of emission.
     Stamps(usize),
     /// These deltas, again and again until there are so many.
@@ -35,13 +37,20 @@ impl Words {
     fn len(&self) -> usize {
         match self {
             Self::Said(said, _) if said.is_empty() => 0,
-            Self::Numbered(count) | Self::Stamps(count) | Self::Said(_, count) => *count,
+            Self::Numbered(count)
+            | Self::Named(_, count)
+            | Self::Stamps(count)
+            | Self::Said(_, count) => *count,
         }
     }
 
     fn write(&self, at: usize, out: &mut Vec<u8>) {
         let written = match self {
             Self::Numbered(_) => write!(out, r#"{{"content":"t{at} "}}"#),
+            Self::Named(prefix, _) => {
+                let token = serde_json::Value::from(format!("{prefix}{at} "));
+                write!(out, r#"{{"content":{token}}}"#)
+            }
             Self::Stamps(_) => {
                 let now = ::process::clock::now().as_micros();
                 write!(out, r#"{{"content":"{now} "}}"#)
