@@ -1,7 +1,7 @@
 //! What a turn has said so far, kept so that a reader may come late, lag or
 //! come back.
 //!
-//! Runs of text are one string with the end of each index, so a reader that
+//! Neighbouring pieces of text are one string with the end of each index, so a reader that
 //! lags gets what it missed as one event. Merging never crosses an event of
 //! another kind. Refuses to grow past [`MAX_BYTES`].
 
@@ -27,7 +27,8 @@ pub(crate) struct TooLong;
 /// Everything a turn has said.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    runs: Vec<Run>,
+    run: u32,
+    pieces: Vec<Piece>,
     last: u32,
     bytes: usize,
     ended: bool,
@@ -35,7 +36,7 @@ pub(crate) struct Buffer {
 
 /// Neighbouring events that may be told as one.
 #[derive(Debug)]
-struct Run {
+struct Piece {
     first: u32,
     last: u32,
     body: Body,
@@ -59,6 +60,11 @@ enum Voice {
 }
 
 impl Buffer {
+    /// Which run of the turn this is.
+    pub(crate) fn run(&self) -> u32 {
+        self.run
+    }
+
     /// The index of the last event.
     pub(crate) fn last(&self) -> u32 {
         self.last
@@ -76,8 +82,9 @@ impl Buffer {
 
     /// The next event for a reader that has everything up to `index`.
     pub(crate) fn after(&self, index: u32) -> Option<AskEvent> {
-        let at = self.runs.partition_point(|run| run.last <= index);
-        Some(self.runs.get(at)?.after(index))
+        let at = self.pieces.partition_point(|it| it.last <= index);
+        let (index, kind) = self.pieces.get(at)?.after(index);
+        Some(AskEvent { index, run: self.run, kind: Some(kind) })
     }
 
     fn push(&mut self, kind: Kind) -> Result<(), TooLong> {
@@ -109,8 +116,8 @@ impl Buffer {
     }
 
     fn append(&mut self, voice: Voice, piece: &str) {
-        if let Some(Run { last, body: Body::Said { voice: v, text, ends }, .. }) =
-            self.runs.last_mut()
+        if let Some(Piece { last, body: Body::Said { voice: v, text, ends }, .. }) =
+            self.pieces.last_mut()
             && *v == voice
         {
             text.push_str(piece);
@@ -120,7 +127,7 @@ impl Buffer {
         }
         let text = piece.to_owned();
         let ends = vec![offset(&text)];
-        self.runs.push(Run {
+        self.pieces.push(Piece {
             first: self.last,
             last: self.last,
             body: Body::Said { voice, text, ends },
@@ -128,12 +135,12 @@ impl Buffer {
     }
 
     fn one(&mut self, kind: Kind) -> Result<(), TooLong> {
-        let event = AskEvent { index: self.last + 1, kind: Some(kind) };
+        let mut event = AskEvent { index: self.last + 1, run: self.run, kind: Some(kind) };
         self.grow(prost::Message::encoded_len(&event))?;
         self.last = event.index;
-        if let Some(kind) = event.kind {
-            self.runs.push(Run { first: self.last, last: self.last, body: Body::One(kind) });
-        }
+        let kind = event.kind.take();
+        let one = |kind| Piece { first: self.last, last: self.last, body: Body::One(kind) };
+        self.pieces.extend(kind.map(one));
         Ok(())
     }
 
@@ -149,15 +156,15 @@ impl Buffer {
     /// The end is always told, whatever was said before it.
     fn end(&mut self, kind: Kind) {
         self.last += 1;
-        self.runs.push(Run { first: self.last, last: self.last, body: Body::One(kind) });
+        self.pieces.push(Piece { first: self.last, last: self.last, body: Body::One(kind) });
         self.ended = true;
     }
 
     /// The answer as far as it goes: all text, without the reasoning.
     fn answer(&self) -> String {
-        self.runs
+        self.pieces
             .iter()
-            .filter_map(|run| match &run.body {
+            .filter_map(|it| match &it.body {
                 Body::Said { voice: Voice::Text, text, .. } => Some(text.as_str()),
                 Body::Said { voice: Voice::Reasoning, .. } | Body::One(_) => None,
             })
@@ -165,12 +172,11 @@ impl Buffer {
     }
 }
 
-impl Run {
-    fn after(&self, index: u32) -> AskEvent {
+impl Piece {
+    /// What follows `index` here, with its own index.
+    fn after(&self, index: u32) -> (u32, Kind) {
         let (voice, text, ends) = match &self.body {
-            Body::One(kind) => {
-                return AskEvent { index: self.last, kind: Some(kind.clone()) };
-            }
+            Body::One(kind) => return (self.last, kind.clone()),
             Body::Said { voice, text, ends } => (*voice, text, ends),
         };
         let seen = (index + 1).saturating_sub(self.first) as usize;
@@ -178,13 +184,11 @@ impl Run {
         let room = ends[seen..].partition_point(|end| *end as usize - start <= MERGED_BYTES);
         let upto = seen + room.max(1) - 1;
         let piece = text[start..ends[upto] as usize].to_owned();
-        AskEvent {
-            index: self.first + offset_index(upto),
-            kind: Some(match voice {
-                Voice::Text => Kind::Text(piece),
-                Voice::Reasoning => Kind::Reasoning(piece),
-            }),
-        }
+        let kind = match voice {
+            Voice::Text => Kind::Text(piece),
+            Voice::Reasoning => Kind::Reasoning(piece),
+        };
+        (self.first + offset_index(upto), kind)
     }
 }
 
@@ -201,10 +205,10 @@ fn offset_index(at: usize) -> u32 {
 pub(crate) struct Writer(watch::Sender<Buffer>);
 
 impl Writer {
-    /// A new buffer. When somebody already has `shown` events of this turn from
-    /// elsewhere, the first event takes them back.
-    pub(crate) fn new(shown: u32) -> (Self, watch::Receiver<Buffer>) {
-        let mut buffer = Buffer { last: shown, ..Buffer::default() };
+    /// The buffer of a new run. When somebody already has `shown` events of this
+    /// turn from elsewhere, the first event takes them back.
+    pub(crate) fn new(run: u32, shown: u32) -> (Self, watch::Receiver<Buffer>) {
+        let mut buffer = Buffer { run, last: shown, ..Buffer::default() };
         if shown > 0 {
             buffer
                 .push(Kind::Rewind(Rewind { to: 0 }))
@@ -294,21 +298,21 @@ mod tests {
 
     #[test]
     fn a_turn_that_was_shown_elsewhere_begins_by_taking_it_back() {
-        let (writer, events) = Writer::new(41);
+        let (writer, events) = Writer::new(7, 41);
         writer.say(text("a")).unwrap();
         let buffer = events.borrow();
         assert_eq!(
             rest(&buffer, 41),
             [
-                AskEvent { index: 42, kind: Some(Kind::Rewind(Rewind { to: 0 })) },
-                AskEvent { index: 43, kind: Some(text("a")) },
+                AskEvent { index: 42, run: 7, kind: Some(Kind::Rewind(Rewind { to: 0 })) },
+                AskEvent { index: 43, run: 7, kind: Some(text("a")) },
             ]
         );
     }
 
     #[test]
     fn a_buffer_is_bounded_and_its_end_is_told_all_the_same() {
-        let (writer, events) = Writer::new(0);
+        let (writer, events) = Writer::new(7, 0);
         let delta = "x".repeat(1024);
         let mut said = 0;
         while writer.say(text(&delta)).is_ok() {

@@ -1,16 +1,17 @@
 //! How a question becomes an answer: transcript and question to the model, what
 //! the model says to the turn's buffer, the whole to the transcript.
 //!
-//! Knows no gRPC and no readers, and does not decide when a turn is stopped.
+//! Knows no gRPC and no readers, and does not decide when a turn is cancelled.
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use proto::ask_event::Kind;
-use proto::{Completed, Failed, Message, TranscriptTurn};
+use proto::{Failed, Message, TranscriptTurn, code};
 
-use crate::buffer::{TooLong, Writer};
-use crate::model::{Failure, Prompt, Said};
+use crate::Times;
+use crate::answer::answer;
+use crate::buffer::Writer;
+use crate::model::{Failure, Prompt};
 use crate::request::Question;
 use crate::transcript::{Past, Transcripts};
 
@@ -20,12 +21,9 @@ const MAX_PROMPT_MESSAGES: usize = 200;
 /// The most text of a conversation that a model is shown, in bytes.
 const MAX_PROMPT_BYTES: usize = 256 * 1024;
 
-/// How long an answer may take.
-const MAX_ANSWER: Duration = Duration::from_secs(60 * 60);
-
 /// How long an answer waits for the store before it has failed after all, and
 /// how long an end does that is none the worse for not being remembered.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What answers questions.
@@ -34,6 +32,8 @@ pub(crate) struct Engine {
     pub(crate) transcripts: Transcripts,
     /// Instructions for questions that bring none.
     pub(crate) system: String,
+    /// How long the model is waited for.
+    pub(crate) times: Times,
 }
 
 impl Engine {
@@ -44,7 +44,7 @@ impl Engine {
         past.map_err(|error| {
             tracing::warn!(session = ?key.session, turn = %key.turn, %error, "no transcript");
             Failure::passing(
-                "store_unavailable",
+                code::STORE_UNAVAILABLE,
                 "the conversation so far could not be read; ask again",
             )
         })
@@ -53,37 +53,7 @@ impl Engine {
     /// Answers into the buffer. The result says how the turn ends; dropping the
     /// future drops the model's work.
     pub(crate) async fn answer(&self, question: &Question, past: &Past, into: &Writer) -> Kind {
-        let relay = tokio::time::timeout(MAX_ANSWER, self.relay(question, past, into));
-        let out_of_time = |_| {
-            let message = "the answer took longer than one turn may";
-            Err(Failure::lasting("timeout", message))
-        };
-        match relay.await.unwrap_or_else(out_of_time) {
-            Ok(reason) => Kind::Completed(Completed { finish_reason: reason.to_owned() }),
-            Err(failure) => Kind::Failed(Failed::from(failure)),
-        }
-    }
-
-    async fn relay(
-        &self,
-        question: &Question,
-        past: &Past,
-        into: &Writer,
-    ) -> Result<&'static str, Failure> {
-        let mut answer = question.model.stream(self.prompt(question, past));
-        while let Some(said) = answer.next().await {
-            let kind = match said? {
-                Said::Text(text) => Kind::Text(text),
-                Said::Reasoning(text) => Kind::Reasoning(text),
-                Said::Citation(citation) => Kind::Citation(citation),
-                Said::Usage(usage) => Kind::Usage(usage),
-                Said::Finished(reason) => return Ok(reason),
-            };
-            into.say(kind).map_err(|TooLong| {
-                Failure::lasting("too_long", "the answer grew past what one turn may say")
-            })?;
-        }
-        Err(Failure::passing("model_cut", "the model's answer broke off before its end"))
+        answer(&question.model, self.prompt(question, past), self.times, into).await
     }
 
     fn prompt(&self, question: &Question, past: &Past) -> Prompt {
@@ -116,7 +86,7 @@ impl Engine {
             return end;
         }
         Kind::Failed(Failed::from(Failure::passing(
-            "store_unavailable",
+            code::STORE_UNAVAILABLE,
             "the answer could not be stored, so the next question would not know it; ask again",
         )))
     }

@@ -4,6 +4,7 @@
 //! must last is in `Records`. Chooses nothing about delivery and calls nobody
 //! back.
 
+mod answer;
 mod buffer;
 mod cut;
 mod engine;
@@ -71,6 +72,8 @@ pub struct Config {
     /// How long a turn runs on without a reader, and how long an ended turn is
     /// kept for one.
     pub grace: Duration,
+    /// How long a turn waits for its model.
+    pub times: Times,
 }
 
 impl Default for Config {
@@ -81,6 +84,37 @@ impl Default for Config {
             openai: OpenAi::default(),
             system: None,
             grace: Duration::from_secs(30),
+            times: Times::default(),
+        }
+    }
+}
+
+/// How long a turn waits for its model. Each wait that ends in vain ends the turn
+/// as `failed`, with its own code (see [`proto::code`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// For its first word, over all tries (`first_token_timeout`). 2 minutes: a
+    /// model that thinks without showing it may take more than one.
+    pub first_token: Duration,
+    /// From one word to the next (`token_timeout`). A minute: a model that has
+    /// begun pauses for seconds, even between thinking and speaking.
+    pub between_tokens: Duration,
+    /// For the whole answer, however fast it comes (`turn_timeout`). 10 minutes.
+    pub turn: Duration,
+    /// How often a model that failed before its first word is asked again: 2.
+    pub retries: u32,
+    /// The pause before that, twice as long each time: 250 ms at first.
+    pub retry_pause: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            first_token: Duration::from_secs(2 * 60),
+            between_tokens: Duration::from_secs(60),
+            turn: Duration::from_secs(10 * 60),
+            retries: 2,
+            retry_pause: Duration::from_millis(250),
         }
     }
 }
@@ -179,6 +213,7 @@ impl Agent {
         let engine = Engine {
             transcripts: Transcripts::new(records),
             system: config.system.unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()),
+            times: config.times,
         };
         Ok(Self {
             service: Service { engine: Arc::new(engine), models: Arc::new(models), registry, life },

@@ -3,7 +3,8 @@
 //! Keeps nothing but its place: what it has not read yet is in the buffer, and a
 //! reader that lags finds it there merged.
 
-use proto::AskEvent;
+use proto::ask_event::Kind;
+use proto::{AskEvent, Rewind};
 use tokio::sync::watch;
 
 use crate::buffer::Buffer;
@@ -17,6 +18,8 @@ pub(crate) struct Lost;
 pub(crate) struct Reader {
     events: watch::Receiver<Buffer>,
     index: u32,
+    /// What the caller has of another run is to be taken back first.
+    takes_back: bool,
     readers: watch::Sender<usize>,
 }
 
@@ -28,11 +31,25 @@ impl Reader {
         index: u32,
     ) -> Self {
         readers.send_modify(|count| *count += 1);
-        Self { events, index, readers }
+        Self { events, index, takes_back: false, readers }
+    }
+
+    /// Takes back first what the caller has of another run.
+    pub(crate) fn taking_back(mut self) -> Self {
+        self.takes_back = true;
+        self
     }
 
     /// The next event; `None` after the terminal one.
     pub(crate) async fn next(&mut self) -> Option<Result<AskEvent, Lost>> {
+        if std::mem::take(&mut self.takes_back) {
+            let run = self.events.borrow().run();
+            return Some(Ok(AskEvent {
+                index: 0,
+                run,
+                kind: Some(Kind::Rewind(Rewind { to: 0 })),
+            }));
+        }
         loop {
             let (event, ended) = self.look();
             if let Some(event) = event {

@@ -5,6 +5,7 @@
 //! forgets the oldest ended turns past theirs.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,15 @@ use crate::reader::Reader;
 pub(crate) struct Key {
     pub(crate) session: Session,
     pub(crate) turn: TurnId,
+}
+
+/// What a caller has of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The run that said it; 0 when the caller does not know.
+    pub(crate) run: u32,
+    /// Its last event there; 0 for none.
+    pub(crate) index: u32,
 }
 
 /// What a registry may hold.
@@ -74,6 +84,20 @@ impl Known {
     fn reader(&self, index: u32) -> Reader {
         Reader::new(self.events.clone(), self.readers.clone(), index)
     }
+
+    /// A reader for what somebody has; `None` when that is more of this very
+    /// run than is known here.
+    fn joined(&self, place: Place) -> Option<Reader> {
+        let (run, last) = {
+            let buffer = self.events.borrow();
+            (buffer.run(), buffer.last())
+        };
+        if place.run == 0 || place.run == run {
+            return (place.index <= last).then(|| self.reader(place.index));
+        }
+        let anew = self.reader(0);
+        Some(if place.index == 0 { anew } else { anew.taking_back() })
+    }
 }
 
 #[derive(Debug)]
@@ -103,21 +127,20 @@ impl Registry {
         self.limits.grace
     }
 
-    /// A reader of the turn after `index`. With it comes a seat when the turn is
-    /// not known, or when the caller has more of it than is known here: then
-    /// the turn must be run anew by the caller.
+    /// A reader of the turn for a caller who has something of it: after that, or
+    /// from the beginning when it is of another run. With it comes a seat when
+    /// the turn is not known, or when the caller has more of its run than is
+    /// known here: then the turn must be run anew by the caller.
     pub(crate) fn attach(
         self: &Arc<Self>,
         key: &Key,
-        index: u32,
+        place: Place,
         draining: bool,
     ) -> Result<(Reader, Option<Seat>), Refused> {
         let mut turns = self.lock();
         turns.sweep(&self.limits);
-        if let Some(known) = turns.known.get(key)
-            && index <= known.events.borrow().last()
-        {
-            return Ok((known.reader(index), None));
+        if let Some(reader) = turns.known.get(key).and_then(|it| it.joined(place)) {
+            return Ok((reader, None));
         }
         if draining {
             return Err(Refused::Draining);
@@ -128,7 +151,9 @@ impl Registry {
         if let Some(old) = turns.known.remove(key) {
             old.stop.forget.cancel();
         }
-        let (writer, events) = Writer::new(index);
+        // Who knows no runs is counted on, so that no index comes twice.
+        let shown = if place.run == 0 { place.index } else { 0 };
+        let (writer, events) = Writer::new(name(), shown);
         let (readers, presence) = watch::channel(0);
         let stop = Stop::default();
         turns.births += 1;
@@ -142,7 +167,7 @@ impl Registry {
             key: key.clone(),
             registry: Arc::clone(self),
         };
-        let reader = known.reader(index);
+        let reader = known.joined(place).expect("a new run has a name of its own");
         turns.known.insert(key.clone(), known);
         Ok((reader, Some(seat)))
     }
@@ -208,6 +233,11 @@ impl Turns {
     }
 }
 
+/// A name for a run: not 0, and hardly ever that of another one.
+fn name() -> u32 {
+    rand::random::<NonZeroU32>().get()
+}
+
 /// The right to run a turn. Dropped without an end (abandoned, superseded,
 /// aborted or panicked), the turn is unknown again.
 #[derive(Debug)]
@@ -254,6 +284,7 @@ impl Drop for Seat {
 mod tests {
     use super::*;
     use crate::reader::Lost;
+    use futures::FutureExt as _;
     use proto::ask_event::Kind;
 
     const GRACE: Duration = Duration::from_secs(30);
@@ -269,8 +300,12 @@ mod tests {
         }
     }
 
+    fn unnamed(index: u32) -> Place {
+        Place { run: 0, index }
+    }
+
     fn start(registry: &Arc<Registry>, key: &Key) -> (Reader, Seat) {
-        let (reader, seat) = registry.attach(key, 0, false).unwrap();
+        let (reader, seat) = registry.attach(key, unnamed(0), false).unwrap();
         (reader, seat.expect("the turn was not known"))
     }
 
@@ -283,7 +318,7 @@ mod tests {
     async fn a_turn_is_abandoned_only_after_the_grace_without_any_reader() {
         let registry = registry(8, 8);
         let (first, seat) = start(&registry, &key("s"));
-        let (second, none) = registry.attach(&key("s"), 0, false).unwrap();
+        let (second, none) = registry.attach(&key("s"), unnamed(0), false).unwrap();
         assert!(none.is_none());
         drop(first);
         let waited = tokio::time::timeout(GRACE * 3, seat.abandoned()).await;
@@ -299,12 +334,12 @@ mod tests {
         let registry = registry(8, 8);
         let (_, seat) = start(&registry, &key("s"));
         end(seat);
-        let (mut late, none) = registry.attach(&key("s"), 0, false).unwrap();
+        let (mut late, none) = registry.attach(&key("s"), unnamed(0), false).unwrap();
         assert!(none.is_none());
         assert!(late.next().await.is_some());
         assert!(late.next().await.is_none());
         tokio::time::advance(GRACE).await;
-        let (_, seat) = registry.attach(&key("s"), 0, false).unwrap();
+        let (_, seat) = registry.attach(&key("s"), unnamed(0), false).unwrap();
         assert!(seat.is_some(), "it is not known any more");
     }
 
@@ -313,13 +348,13 @@ mod tests {
         let registry = registry(2, 1);
         let (_, one) = start(&registry, &key("1"));
         let (_, two) = start(&registry, &key("2"));
-        let refused = registry.attach(&key("3"), 0, false).unwrap_err();
+        let refused = registry.attach(&key("3"), unnamed(0), false).unwrap_err();
         assert_eq!(refused, Refused::Full);
         end(one);
         end(two);
-        let (_, seat) = registry.attach(&key("1"), 0, false).unwrap();
+        let (_, seat) = registry.attach(&key("1"), unnamed(0), false).unwrap();
         assert!(seat.is_some(), "the older of two ended turns was forgotten");
-        let (_, seat) = registry.attach(&key("2"), 0, false).unwrap();
+        let (_, seat) = registry.attach(&key("2"), unnamed(0), false).unwrap();
         assert!(seat.is_none());
     }
 
@@ -329,7 +364,7 @@ mod tests {
         let (mut reader, seat) = start(&registry, &key("s"));
         drop(seat);
         assert_eq!(reader.next().await, Some(Err(Lost)));
-        let (_, seat) = registry.attach(&key("s"), 0, false).unwrap();
+        let (_, seat) = registry.attach(&key("s"), unnamed(0), false).unwrap();
         assert!(seat.is_some());
     }
 
@@ -337,24 +372,73 @@ mod tests {
     async fn a_caller_with_more_than_is_known_here_starts_the_turn_anew() {
         let registry = registry(8, 8);
         let (_reader, old) = start(&registry, &key("s"));
-        let (mut reader, new) = registry.attach(&key("s"), 7, false).unwrap();
+        let (mut reader, new) = registry.attach(&key("s"), unnamed(7), false).unwrap();
         let new = new.expect("a seat");
         assert!(old.stop.forget.is_cancelled());
         drop(old);
         let first = reader.next().await.unwrap().unwrap();
         assert_eq!(first.index, 8);
         assert_eq!(first.kind, Some(Kind::Rewind(proto::Rewind { to: 0 })));
-        let (_, none) = registry.attach(&key("s"), 8, false).unwrap();
+        let (_, none) = registry.attach(&key("s"), unnamed(8), false).unwrap();
         assert!(none.is_none(), "the new run is the one that is known");
         end(new);
+    }
+
+    #[tokio::test]
+    async fn a_caller_with_something_of_another_run_gets_it_taken_back_and_then_everything() {
+        let registry = registry(8, 8);
+        let (mut first, seat) = start(&registry, &key("s"));
+        seat.writer.say(Kind::Text("mine".into())).unwrap();
+        let said = first.next().await.unwrap().unwrap();
+        assert_ne!(said.run, 0);
+        let theirs = said.run ^ 1;
+        for (place, want) in [
+            (Place { run: said.run, index: 0 }, vec![(1, "mine")]),
+            (Place { run: said.run, index: 1 }, vec![]),
+            (Place { run: theirs, index: 0 }, vec![(1, "mine")]),
+            (Place { run: theirs, index: 1 }, vec![(0, "rewind"), (1, "mine")]),
+            (Place { run: theirs, index: 41 }, vec![(0, "rewind"), (1, "mine")]),
+        ] {
+            let (mut reader, none) = registry.attach(&key("s"), place, true).unwrap();
+            assert!(none.is_none(), "the run that is known goes on for {place:?}");
+            for (index, words) in want {
+                let event = reader.next().await.unwrap().unwrap();
+                assert_eq!((event.run, event.index), (said.run, index), "{place:?}");
+                let expected = match words {
+                    "rewind" => Kind::Rewind(proto::Rewind { to: 0 }),
+                    words => Kind::Text(words.to_owned()),
+                };
+                assert_eq!(event.kind, Some(expected), "{place:?}");
+            }
+            assert!(reader.next().now_or_never().is_none(), "{place:?}");
+        }
+        end(seat);
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_not_known_here_is_run_under_a_new_name_from_index_one() {
+        let registry = registry(8, 8);
+        let place = Place { run: 5, index: 41 };
+        let (mut reader, seat) = registry.attach(&key("s"), place, false).unwrap();
+        let seat = seat.expect("the turn was not known");
+        seat.writer.say(Kind::Text("a".into())).unwrap();
+        let back = reader.next().await.unwrap().unwrap();
+        assert_eq!((back.index, back.kind), (0, Some(Kind::Rewind(proto::Rewind { to: 0 }))));
+        assert!(back.run != 5 && back.run != 0);
+        let said = reader.next().await.unwrap().unwrap();
+        assert_eq!((said.index, said.run), (1, back.run));
+        let more = Place { run: back.run, index: 2 };
+        let (_, new) = registry.attach(&key("s"), more, false).unwrap();
+        assert!(new.is_some(), "more than this run has said can only be another one");
+        end(seat);
     }
 
     #[tokio::test]
     async fn a_draining_agent_takes_readers_but_no_turns() {
         let registry = registry(8, 8);
         let (_reader, _seat) = start(&registry, &key("s"));
-        assert!(registry.attach(&key("s"), 0, true).is_ok());
-        let refused = registry.attach(&key("t"), 0, true).unwrap_err();
+        assert!(registry.attach(&key("s"), unnamed(0), true).is_ok());
+        let refused = registry.attach(&key("t"), unnamed(0), true).unwrap_err();
         assert_eq!(refused, Refused::Draining);
     }
 }

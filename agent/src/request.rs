@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proto::{AskRequest, CancelRequest, Message, Session, TurnId};
 
 use crate::model::{Model, Models};
-use crate::registry::Key;
+use crate::registry::{Key, Place};
 
 /// The most messages in a request.
 pub(crate) const MAX_MESSAGES: usize = 2_000;
@@ -69,8 +69,8 @@ impl fmt::Display for Violations {
     }
 }
 
-/// Reads a request to ask: the question, and the index after which to go on.
-pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, u32), Violations> {
+/// Reads a request to ask: the question, and what the caller has of the answer.
+pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, Place), Violations> {
     let mut wrong = Violations::default();
     let key =
         key(&request.user_id, &request.session_id, &request.turn_id, Absent::Made, &mut wrong);
@@ -100,7 +100,7 @@ pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, u32
         system: Some(request.system).filter(|it| !it.is_empty()),
         model,
     };
-    Ok((question, request.resume_after))
+    Ok((question, Place { run: request.resume_run, index: request.resume_after }))
 }
 
 /// Reads a request to cancel.

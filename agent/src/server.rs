@@ -98,15 +98,15 @@ impl KnowledgeAgent for Service {
 
     async fn ask(&self, request: Request<AskRequest>) -> Result<Response<Events>, Status> {
         let asked = request::ask(request.into_inner(), &self.models);
-        let (question, after) = asked.map_err(|wrong| invalid(&wrong))?;
+        let (question, place) = asked.map_err(|wrong| invalid(&wrong))?;
         let turn = question.key.turn.to_string();
         let draining = self.life.is_draining();
         let (reader, seat) =
-            self.registry.attach(&question.key, after, draining).map_err(refused)?;
+            self.registry.attach(&question.key, place, draining).map_err(refused)?;
         if let Some(seat) = seat {
             let engine = Arc::clone(&self.engine);
             let turn = turn::run(engine, question, seat, self.life.clone());
-            self.life.spawn(turn);
+            self.life.spawn_as("answers", turn);
         }
         let mut response = Response::new(events(reader));
         if let Ok(turn) = MetadataValue::try_from(turn) {

@@ -17,7 +17,7 @@ use crate::cut;
 const MAX_BYTES: usize = broker::MAX_RECORD_BYTES - 64 * 1024;
 
 /// How long the past is asked for while the store does not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The first pause between two tries; each is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,8 +33,8 @@ pub(crate) struct Transcripts {
 pub(crate) struct Past {
     /// Messages of the other turns, oldest first; `None` when there were none.
     pub(crate) messages: Option<Vec<Message>>,
-    /// Whether there was a transcript, if only of this very turn.
-    stored: bool,
+    /// Which of the session's transcripts it was: erasing begins another one.
+    generation: u64,
 }
 
 impl Transcripts {
@@ -50,11 +50,11 @@ impl Transcripts {
             return Ok(Past::default());
         };
         let turn = turn.to_string();
-        let mut others = decode(&record)?.turns;
+        let Transcript { turns: mut others, generation, .. } = decode(&record)?;
         others.retain(|it| it.turn_id != turn);
         let known = !others.is_empty();
         let messages = others.into_iter().flat_map(|it| it.messages);
-        Ok(Past { messages: known.then(|| messages.collect()), stored: true })
+        Ok(Past { messages: known.then(|| messages.collect()), generation })
     }
 
     /// Stores a turn as the session's last, in place of what was stored of it.
@@ -79,10 +79,12 @@ impl Transcripts {
         let found = self.records.get(Bucket::Transcripts, &key).await?;
         let (transcript, expected) = match &found {
             Some(record) => (decode(record)?, Expected::Revision(record.revision)),
-            // Erased while the turn ran.
-            None if past.stored => return Ok(()),
             None => (Transcript::default(), Expected::Absent),
         };
+        if transcript.generation != past.generation {
+            tracing::info!(?session, "a transcript was erased while its turn ran");
+            return Ok(());
+        }
         let value = with(transcript, turn.clone()).encode_to_vec().into();
         self.records.put(Bucket::Transcripts, &key, value, expected).await?;
         Ok(())
@@ -104,7 +106,7 @@ where
         loop {
             match attempt().await {
                 Err(broker::Error::Conflict) => {}
-                Err(broker::Error::Unavailable(reason)) => {
+                Err(broker::Error::Unavailable(reason) | broker::Error::NoRoom(reason)) => {
                     tracing::debug!(reason, "a transcript waits for the store");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
@@ -131,9 +133,9 @@ fn decode(record: &Record) -> broker::Result<Transcript> {
 }
 
 /// The transcript with the turn as its last, within the limit.
-fn with(transcript: Transcript, turn: TranscriptTurn) -> Transcript {
+fn with(mut transcript: Transcript, turn: TranscriptTurn) -> Transcript {
     let turn = fit(turn);
-    let mut turns: VecDeque<_> = transcript.turns.into();
+    let mut turns = VecDeque::from(std::mem::take(&mut transcript.turns));
     turns.retain(|it| it.turn_id != turn.turn_id);
     turns.push_back(turn);
     let mut size: usize = turns.iter().map(size_of_turn).sum();
@@ -143,7 +145,7 @@ fn with(transcript: Transcript, turn: TranscriptTurn) -> Transcript {
         };
         size -= size_of_turn(&oldest);
     }
-    Transcript { version: FORMAT, turns: turns.into() }
+    Transcript { version: FORMAT, turns: turns.into(), ..transcript }
 }
 
 /// A turn that fits alone: without the oldest of its earlier messages, and with

@@ -1,36 +1,50 @@
-//! Which agent answers a session, and its stream as one, whatever breaks on
-//! the way. Chooses nothing about the log.
+//! Which agent answers a session, and how one is reached. Chooses nothing about
+//! the log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt as _, TryFutureExt as _};
+use process::Lifecycle;
 use proto::knowledge_agent_client::KnowledgeAgentClient;
-use proto::{AskEvent, AskRequest, CancelRequest, Event, Failed, Session, event};
-use tokio::time::{Instant, sleep, timeout};
+use proto::{CancelRequest, Session};
+use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Status, Streaming};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::Error;
+use crate::{Error, Times};
 
-/// How long an agent that failed is asked only when no other answers.
-const SHUNNED: Duration = Duration::from_secs(2);
+/// For how long an agent that failed is asked only when no other answers: at
+/// first, and at most when it fails again and again.
+const SHUNNED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
 /// How long an agent may take to confirm a cancel.
 const CANCEL: Duration = Duration::from_secs(1);
-/// The first and the longest pause between two tries.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Window of one stream and of the connection that all streams share, in bytes.
-const WINDOWS: (u32, u32) = (1 << 20, 16 << 20);
+/// The streams are what bounds the memory: the connection is given so much that
+/// they never wait for each other, and because its peer is cut off when small
+/// frames that nobody has read yet cost more than half of it: some 200 bytes for
+/// each token, although it takes a third of that from a window.
+const WINDOWS: (u32, u32) = (64 << 10, 1 << 30);
+/// The largest event that is read at all, in bytes: past what the log takes, so
+/// that most of what is too large is refused by name.
+const MAX_EVENT_BYTES: usize = 1 << 20;
+/// How long nothing may come from an agent before it is pinged, and how long
+/// the answer may take: together, how soon a dead link is noticed.
+const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(8));
 
 /// An agent to ask.
 #[derive(Debug, Clone)]
 pub struct Agent {
     name: String,
-    client: KnowledgeAgentClient<Channel>,
-    shunned_until: Arc<Mutex<Option<Instant>>>,
+    pub(crate) client: KnowledgeAgentClient<Channel>,
+    shunned: Arc<Mutex<Shunned>>,
+}
+
+/// Until when an agent is shunned, and for how long it was the last time.
+#[derive(Debug, Default)]
+struct Shunned {
+    since: Option<Instant>,
+    until: Option<Instant>,
+    lasts: Duration,
 }
 
 impl Agent {
@@ -59,19 +73,42 @@ impl Agent {
 
     fn new(name: String, channel: Channel) -> Self {
         let client = KnowledgeAgentClient::new(channel);
-        Self { name, client, shunned_until: Arc::default() }
+        let client = client.max_decoding_message_size(MAX_EVENT_BYTES);
+        Self { name, client, shunned: Arc::default() }
     }
 
-    fn shun(&self) {
-        *self.shunned_until.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Instant::now() + SHUNNED);
+    /// It failed: others are preferred for a while, which doubles when it fails
+    /// anew after that.
+    pub(crate) fn shun(&self) {
+        let mut shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        // Streams that break together are one failure.
+        if shunned.until.is_none_or(|until| until <= now) {
+            shunned.lasts = (shunned.lasts * 2).clamp(SHUNNED.0, SHUNNED.1);
+            shunned.until = Some(now + shunned.lasts);
+            shunned.since = Some(now);
+        }
+    }
+
+    /// It speaks on a stream that was opened then: failures before that are
+    /// forgiven. An agent that stops speaks on in its old streams, and takes no
+    /// new ones.
+    pub(crate) fn trust(&self, opened: Instant) {
+        let mut shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
+        if shunned.since.is_some_and(|since| since < opened) {
+            *shunned = Shunned::default();
+        }
     }
 
     fn is_shunned(&self) -> bool {
-        self.shunned_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some_and(|until| Instant::now() < until)
+        let shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
+        shunned.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Asks it to stop a turn; whether it answered in time.
+    async fn stop(self, request: CancelRequest) -> bool {
+        let mut client = self.client.clone();
+        matches!(timeout(CANCEL, client.cancel(request)).await, Ok(Ok(_)))
     }
 }
 
@@ -79,8 +116,8 @@ fn endpoint(uri: Uri) -> Endpoint {
     Endpoint::from(uri)
         .connect_timeout(Duration::from_secs(3))
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(10))
+        .http2_keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
@@ -90,62 +127,45 @@ fn endpoint(uri: Uri) -> Endpoint {
 #[derive(Debug)]
 pub(crate) struct Agents {
     all: Vec<Agent>,
-    patience: Duration,
+    pub(crate) times: Times,
+    life: Lifecycle,
 }
 
 impl Agents {
-    pub(crate) fn new(all: Vec<Agent>, patience: Duration) -> Self {
-        Self { all, patience }
+    pub(crate) fn new(all: Vec<Agent>, times: Times, life: Lifecycle) -> Self {
+        Self { all, times, life }
     }
 
-    /// The turn's events from `request.resume_after` on, up to its terminal
-    /// event, with which the stream ends. A broken stream is taken up again
-    /// where it broke; when no agent answers for long, or one refuses, the
-    /// terminal event is a `failed` made here.
-    pub(crate) fn ask(
-        self: &Arc<Self>,
-        session: &Session,
-        request: AskRequest,
-    ) -> BoxStream<'static, Event> {
-        // Boxed: each event moves the state twice.
-        let call = Box::new(Call {
-            agents: Arc::clone(self),
-            session: session.clone(),
-            request,
-            stream: None,
-            failing_since: None,
-            pause: PAUSES.0,
-            over: false,
-        });
-        stream::unfold(call, |mut call| async move {
-            if call.over {
-                return None;
-            }
-            Some((call.next().await, call))
-        })
-        .boxed()
-    }
-
-    /// Tells every agent to stop the turn, and waits a moment for their word.
-    pub(crate) async fn cancel(&self, session: &Session, turn: &str) {
-        let request = CancelRequest {
-            user_id: session.user.to_string(),
-            session_id: session.id.to_string(),
-            turn_id: turn.to_owned(),
+    /// Tells every agent to stop the turn, and waits a moment for the word of
+    /// the one that runs it: `at`, or else the one that most likely does.
+    pub(crate) async fn cancel(&self, session: &Session, turn: &str, at: Option<Agent>) {
+        let Some(at) = at.or_else(|| self.choose(session).cloned()) else {
+            return;
         };
-        let calls = self.all.iter().map(|agent| {
-            let mut client = agent.client.clone();
-            let request = request.clone();
-            async move { client.cancel(request).map_err(drop).await.is_ok() }
-        });
-        if timeout(CANCEL, join_all(calls)).await.is_err() {
-            tracing::warn!(?session, turn.id = turn, "an agent did not confirm a cancel");
+        let request = stop(session, turn);
+        for other in self.all.iter().filter(|it| it.name != at.name) {
+            let told = other.clone().stop(request.clone());
+            self.life.spawn(async move {
+                told.await;
+            });
         }
+        if !at.stop(request).await {
+            tracing::warn!(?session, turn.id = turn, "the agent did not confirm a cancel");
+        }
+    }
+
+    /// Tells an agent to stop a turn that has ended otherwise, and waits for
+    /// nothing.
+    pub(crate) fn dismiss(&self, session: &Session, turn: &str, at: Agent) {
+        let told = at.stop(stop(session, turn));
+        self.life.spawn(async move {
+            told.await;
+        });
     }
 
     /// Rendezvous hashing: a session keeps its agent while that one answers,
     /// and only the sessions of a lost agent move.
-    fn choose(&self, session: &Session) -> Option<&Agent> {
+    pub(crate) fn choose(&self, session: &Session) -> Option<&Agent> {
         let key = format!("{}\0{}", session.user, session.id);
         self.all.iter().max_by_key(|agent| {
             let score = xxh3_64_with_seed(key.as_bytes(), xxh3_64(agent.name.as_bytes()));
@@ -154,142 +174,12 @@ impl Agents {
     }
 }
 
-/// One turn's stream over as many calls as it takes.
-struct Call {
-    agents: Arc<Agents>,
-    session: Session,
-    request: AskRequest,
-    stream: Option<(Streaming<AskEvent>, Agent)>,
-    failing_since: Option<Instant>,
-    pause: Duration,
-    over: bool,
-}
-
-impl Call {
-    async fn next(&mut self) -> Event {
-        loop {
-            match self.said().await {
-                Ok(Some(event)) if event.index > self.request.resume_after => {
-                    self.failing_since = None;
-                    self.pause = PAUSES.0;
-                    self.request.resume_after = event.index;
-                    let event = Event::from(event);
-                    self.over = event.kind.as_ref().is_some_and(|it| it.ending().is_some());
-                    return event;
-                }
-                // Said before, on the call that broke.
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    let status = Status::unavailable("the stream ended without an end of the turn");
-                    if let Some(failed) = self.broken(&status).await {
-                        return failed;
-                    }
-                }
-                Err(status) => {
-                    if let Some(failed) = self.broken(&status).await {
-                        return failed;
-                    }
-                }
-            }
-        }
+fn stop(session: &Session, turn: &str) -> CancelRequest {
+    CancelRequest {
+        user_id: session.user.to_string(),
+        session_id: session.id.to_string(),
+        turn_id: turn.to_owned(),
     }
-
-    async fn said(&mut self) -> Result<Option<AskEvent>, Status> {
-        if self.stream.is_none() {
-            let Some(agent) = self.agents.choose(&self.session).cloned() else {
-                return Err(Status::internal("no agent"));
-            };
-            let mut client = agent.client.clone();
-            let stream = match client.ask(self.request.clone()).await {
-                Ok(response) => response.into_inner(),
-                Err(status) => {
-                    // A request that no agent can serve is not this one's fault.
-                    if !is_final(status.code()) {
-                        agent.shun();
-                    }
-                    return Err(status);
-                }
-            };
-            self.stream = Some((stream, agent));
-        }
-        match &mut self.stream {
-            Some((stream, _)) => stream.message().await,
-            None => Ok(None),
-        }
-    }
-
-    /// Judges a broken call: `None` to try again, after a pause.
-    async fn broken(&mut self, status: &Status) -> Option<Event> {
-        if let Some((_, agent)) = self.stream.take()
-            && !is_final(status.code())
-        {
-            agent.shun();
-        }
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if is_final(status.code()) || since.elapsed() >= self.agents.patience {
-            self.over = true;
-            return Some(failed(status));
-        }
-        tracing::debug!(session = ?self.session, %status, "the agent's stream broke; asking again");
-        sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSES.1);
-        None
-    }
-}
-
-/// Whether asking again cannot help.
-fn is_final(code: Code) -> bool {
-    match code {
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::Unauthenticated => true,
-        // Internal is what the transport says of a connection that was closed
-        // in good order.
-        Code::Ok
-        | Code::Internal
-        | Code::DataLoss
-        | Code::Cancelled
-        | Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::ResourceExhausted
-        | Code::Aborted
-        | Code::Unavailable => false,
-    }
-}
-
-fn failed(status: &Status) -> Event {
-    let (code, retryable) = match status.code() {
-        Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => {
-            ("invalid_request", false)
-        }
-        Code::Unauthenticated | Code::PermissionDenied => ("agent_refused", false),
-        Code::ResourceExhausted => ("agent_busy", true),
-        Code::OutOfRange | Code::Internal | Code::DataLoss | Code::Unimplemented => {
-            ("agent_broken", true)
-        }
-        Code::Ok
-        | Code::Cancelled
-        | Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::AlreadyExists
-        | Code::Aborted
-        | Code::Unavailable => ("agent_unavailable", true),
-    };
-    // What the agent says of a bad request is for the user; the rest is not.
-    let message = match code {
-        "invalid_request" => status.message().to_owned(),
-        "agent_busy" => "the agent has no room for another turn".to_owned(),
-        "agent_refused" => "the agent refused this worker".to_owned(),
-        "agent_broken" => "the agent broke off the turn".to_owned(),
-        _ => "the agent does not answer".to_owned(),
-    };
-    tracing::warn!(failed.code = code, %status, "a turn fails because of its agent");
-    event::Kind::Failed(Failed { code: code.to_owned(), message, retryable }).into()
 }
 
 #[cfg(test)]
@@ -298,7 +188,7 @@ mod tests {
 
     fn agents(names: &[&str]) -> Agents {
         let all = names.iter().map(|it| Agent::url(&format!("http://{it}")).unwrap()).collect();
-        Agents::new(all, Duration::ZERO)
+        Agents::new(all, Times::default(), Lifecycle::new())
     }
 
     fn session(id: usize) -> Session {
@@ -318,12 +208,39 @@ mod tests {
         assert_eq!(used.len(), 3);
     }
 
-    #[tokio::test]
-    async fn an_agent_that_failed_is_passed_over_for_a_while() {
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_fails_again_and_again_is_passed_over_for_longer_until_it_speaks() {
         let agents = agents(&["a:1", "b:1"]);
         let first = agents.choose(&session(1)).unwrap();
+        let shunned_for = async || {
+            let since = Instant::now();
+            while agents.choose(&session(1)).unwrap().name != first.name {
+                tokio::time::advance(Duration::from_millis(100)).await;
+            }
+            since.elapsed().as_secs()
+        };
+        for expected in [2, 4, 8, 16, 30, 30] {
+            first.shun();
+            first.shun();
+            assert_eq!(shunned_for().await, expected);
+        }
+        // What it says on a stream from before it failed changes nothing.
+        let before = Instant::now();
         first.shun();
-        assert_ne!(agents.choose(&session(1)).unwrap().name, first.name);
+        first.trust(before);
+        assert_eq!(shunned_for().await, 30);
+        first.shun();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        first.trust(Instant::now());
+        first.shun();
+        assert_eq!(shunned_for().await, 2);
+    }
+
+    #[tokio::test]
+    async fn the_only_agent_is_asked_although_it_failed() {
+        let agents = agents(&["a:1"]);
+        agents.choose(&session(1)).unwrap().shun();
+        assert!(agents.choose(&session(1)).is_some());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use broker::{Broker, Bucket, Delivery, Expected, Front, Key, Lease, Result};
 use process::{Lifecycle, clock};
 use proto::{
     AskRequest, Cancelled, DeadLetter, Event, FORMAT, Failed, Job, Resumed, SessionState, Started,
-    event,
+    code, event,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::MissedTickBehavior;
@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use crate::Leaving;
 use crate::agents::Agents;
 use crate::decide::{Step, step};
+use crate::hear::Place;
 use crate::park::park;
 use crate::relay::{Ended, relay};
 use crate::seat::Seat;
@@ -117,6 +118,8 @@ impl Attempt<'_> {
             Step::Leave => Ok(Some(Settlement::Silence)),
             Step::Acknowledge => Ok(Some(Settlement::Done)),
             Step::Park => self.park().await,
+            Step::Begin if self.is_foreign() => self.refuse(vec![self.started()]).await,
+            Step::TakeOver if self.is_foreign() => self.refuse(Vec::new()).await,
             Step::Begin => self.acquire(self.started()).await,
             Step::TakeOver => self.acquire(event::Kind::Resumed(Resumed {}).into()).await,
             Step::Cancel { begun } => self.cancel(begun).await,
@@ -153,10 +156,9 @@ impl Attempt<'_> {
         if !self.seat.say(vec![first]).await? {
             return Ok(None);
         }
-        let resume_after = self.seat.state().map_or(0, |it| it.last_index);
-        let events = self.shop.agents.ask(self.seat.session(), self.request(resume_after));
+        let asked = self.shop.agents.ask(self.seat.session(), self.request(self.seat.place()));
         let leaves = Box::pin(self.shop.leaves());
-        match relay(&mut self.seat, &self.shop.agents, events, leaves).await? {
+        match relay(&mut self.seat, &self.shop.agents, asked, leaves).await? {
             Ended::Stored => Ok(Some(Settlement::Done)),
             Ended::Fenced => Ok(Some(Settlement::Silence)),
             Ended::Left => Ok(Some(Settlement::Later(Duration::ZERO))),
@@ -166,7 +168,7 @@ impl Attempt<'_> {
     async fn cancel(&mut self, begun: bool) -> Result<Option<Settlement>> {
         let cancelled = Event::from(event::Kind::Cancelled(Cancelled {}));
         let events = if begun {
-            self.shop.agents.cancel(self.seat.session(), self.seat.me().turn).await;
+            self.shop.agents.cancel(self.seat.session(), self.seat.me().turn, None).await;
             vec![cancelled]
         } else {
             vec![self.started(), cancelled]
@@ -174,13 +176,32 @@ impl Attempt<'_> {
         Ok(self.seat.say(events).await?.then_some(Settlement::Done))
     }
 
-    /// Gives the turn up, after it was filed for a person to look at.
+    /// Gives the turn up, after it was filed for a person to look at: who crashes
+    /// in between files it once more, and who says the end has filed it.
     async fn seal(&mut self) -> Result<Option<Settlement>> {
-        let code = "attempts_exhausted";
         let message = format!("{} attempts in a row made no progress", self.shop.attempts);
-        self.bury(code, &message).await?;
-        let said = self.seat.say(vec![failed(code, message)]).await?;
-        Ok(said.then_some(Settlement::Done))
+        let failed = failed(code::ATTEMPTS_EXHAUSTED, message, true);
+        let key = Key::session(&self.delivery.session).child(&self.delivery.turn.to_string());
+        self.bury(&key, &failed).await?;
+        if self.seat.say(vec![event::Kind::Failed(failed).into()]).await? {
+            return Ok(Some(Settlement::Done));
+        }
+        // It may not be hopeless after all, or its session was erased.
+        self.shop.broker.records.delete(Bucket::DeadLetters, &key).await?;
+        Ok(None)
+    }
+
+    /// Ends a turn that cannot even be asked about: its job came from a version
+    /// of this program that is not known here. The queue has filed it.
+    async fn refuse(&mut self, mut said: Vec<Event>) -> Result<Option<Settlement>> {
+        let version = self.delivery.job.version;
+        let message = format!("the job's format is {version}, not {FORMAT}");
+        said.push(event::Kind::Failed(failed(code::UNREADABLE, message, false)).into());
+        Ok(self.seat.say(said).await?.then_some(Settlement::Done))
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.delivery.job.version != FORMAT
     }
 
     async fn end_lost(&mut self) -> Result<Option<Settlement>> {
@@ -188,23 +209,22 @@ impl Attempt<'_> {
             return Ok(None);
         };
         tracing::warn!(session = ?self.delivery.session, turn.id = turn_id, "a running turn lost its job");
-        let event = failed("lost", "the turn's job was lost while it ran".to_owned());
+        let failed = failed(code::LOST, "the turn's job was lost while it ran".to_owned(), true);
+        let event = event::Kind::Failed(failed).into();
         self.seat.say_for(&turn_id, attempt, event).await?;
         Ok(None)
     }
 
-    async fn bury(&self, code: &str, reason: &str) -> Result<()> {
-        let now = clock::now();
+    async fn bury(&self, key: &Key, failed: &Failed) -> Result<()> {
         let letter = DeadLetter {
             job: Some(self.delivery.job.clone()),
             payload: bytes::Bytes::new(),
-            code: code.to_owned(),
-            reason: reason.to_owned(),
-            buried: Some(proto::timestamp(now)),
+            code: failed.code.clone(),
+            reason: failed.message.clone(),
+            buried: Some(proto::timestamp(clock::now())),
         };
-        let key = Key::session(&self.delivery.session).child(&self.delivery.turn.to_string());
         let value = prost::Message::encode_to_vec(&letter).into();
-        self.shop.broker.records.put(Bucket::DeadLetters, &key, value, Expected::Any).await?;
+        self.shop.broker.records.put(Bucket::DeadLetters, key, value, Expected::Any).await?;
         Ok(())
     }
 
@@ -217,8 +237,7 @@ impl Attempt<'_> {
         .into()
     }
 
-    fn request(&self, resume_after: u32) -> AskRequest {
-        debug_assert_eq!(self.delivery.job.version, FORMAT, "the queue checks versions");
+    fn request(&self, has: Place) -> AskRequest {
         let job = self.delivery.job.clone();
         AskRequest {
             user_id: job.user_id,
@@ -227,13 +246,14 @@ impl Attempt<'_> {
             messages: job.messages,
             system: job.system,
             model: job.model,
-            resume_after,
+            resume_after: has.index,
+            resume_run: has.run,
             resume: job.resume,
             metadata: job.metadata,
         }
     }
 }
 
-fn failed(code: &str, message: String) -> Event {
-    event::Kind::Failed(Failed { code: code.to_owned(), message, retryable: true }).into()
+fn failed(code: &str, message: String, retryable: bool) -> Failed {
+    Failed { code: code.to_owned(), message, retryable }
 }

@@ -4,6 +4,8 @@
 use broker::Front;
 use proto::{SessionState, Status};
 
+use crate::hear::Place;
+
 /// A delivery as far as decisions go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Me<'a> {
@@ -66,30 +68,31 @@ pub(crate) enum Standing {
     Mine,
     /// Still this attempt's, and somebody asked to stop.
     Cancelled,
-    /// It belongs to a later attempt, or the turn has ended: be silent.
+    /// The turn goes on under another attempt, or the log says nothing of it any
+    /// more: be silent.
     Fenced,
+    /// The turn is over: be silent, and let no agent go on with it.
+    Over,
 }
 
-/// Judges by the state after an entry that this attempt did not write.
-/// `index` is the last one that this attempt knows to be stored: entries that
-/// only add do not change it. Another one means that the log has lost what it
-/// had, or that a second holder of the same attempt number writes; the queue
-/// may count a delivery twice when it restarts.
-pub(crate) fn standing(me: Me<'_>, index: u32, state: Option<&SessionState>) -> Standing {
-    match state {
-        Some(state)
-            if state.status() == Status::Running
-                && state.turn_id == me.turn
-                && state.attempt == me.attempt
-                && state.last_index == index =>
-        {
-            if state.is_cancelled(me.turn) {
-                Standing::Cancelled
-            } else {
-                Standing::Mine
-            }
-        }
-        Some(_) | None => Standing::Fenced,
+/// Judges by the state after an entry that this attempt did not write. `place`
+/// is the last one that this attempt knows to be stored: entries that only add
+/// do not change it. Another one means that the log has lost what it had, or
+/// that a second holder of the same attempt number writes; the queue may count
+/// a delivery twice when it restarts.
+pub(crate) fn standing(me: Me<'_>, place: Place, state: Option<&SessionState>) -> Standing {
+    let Some(state) = state else {
+        return Standing::Fenced;
+    };
+    let stored = Place { run: state.run, index: state.last_index };
+    if state.turn_id == me.turn && state.status() != Status::Running {
+        Standing::Over
+    } else if state.turn_id != me.turn || state.attempt != me.attempt || stored != place {
+        Standing::Fenced
+    } else if state.is_cancelled(me.turn) {
+        Standing::Cancelled
+    } else {
+        Standing::Mine
     }
 }
 
@@ -106,6 +109,7 @@ mod tests {
             turn_id: turn.into(),
             attempt,
             last_index: 4,
+            run: 7,
             ending: Ending::Unspecified.into(),
             ..SessionState::default()
         }
@@ -153,18 +157,26 @@ mod tests {
     }
 
     #[test]
-    fn a_later_attempt_an_end_or_another_index_fences() {
+    fn a_later_attempt_another_place_or_an_end_silences() {
         let me = Me { turn: "a", attempt: 2 };
         let check = |last: Option<SessionState>, expected: Standing| {
-            assert_eq!(standing(me, 4, last.as_ref()), expected, "{last:?}");
+            assert_eq!(
+                standing(me, Place { run: 7, index: 4 }, last.as_ref()),
+                expected,
+                "{last:?}"
+            );
         };
         check(Some(state(Status::Running, "a", 2)), Standing::Mine);
         check(Some(cancelled(state(Status::Running, "a", 2), "b")), Standing::Mine);
         check(Some(cancelled(state(Status::Running, "a", 2), "a")), Standing::Cancelled);
         check(Some(state(Status::Running, "a", 3)), Standing::Fenced);
         check(Some(state(Status::Running, "b", 2)), Standing::Fenced);
-        check(Some(state(Status::Idle, "a", 2)), Standing::Fenced);
+        check(Some(state(Status::Idle, "b", 2)), Standing::Fenced);
+        check(Some(state(Status::Idle, "a", 2)), Standing::Over);
+        check(Some(state(Status::Interrupted, "a", 2)), Standing::Over);
         check(None, Standing::Fenced);
+        let other = SessionState { run: 8, ..state(Status::Running, "a", 2) };
+        check(Some(other), Standing::Fenced);
         for last_index in [3, 5] {
             let running = state(Status::Running, "a", 2);
             check(Some(SessionState { last_index, ..running }), Standing::Fenced);

@@ -6,7 +6,9 @@
 
 mod agents;
 mod attempt;
+mod call;
 mod decide;
+mod hear;
 #[cfg(test)]
 mod model;
 mod park;
@@ -29,10 +31,35 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Attempts in a row without progress after which a job is given up.
     pub attempts: u32,
-    /// How long an attempt looks for an agent that answers.
-    pub patience: Duration,
+    /// How long an agent is waited for.
+    pub times: Times,
     /// What becomes of the turns under way when the process drains.
     pub leaving: Leaving,
+}
+
+/// How long an attempt waits for its agent. Each wait that ends in vain ends the
+/// turn as `failed`, with its own code (see [`proto::code`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// For an agent that answers at all (`agent_unavailable`). 15 seconds: as
+    /// long as a restart takes.
+    pub patience: Duration,
+    /// For the next event of an agent whose link is alive (`agent_silent`).
+    /// 3 minutes: longer than an agent itself waits for its model and its store.
+    pub silence: Duration,
+    /// For the end of the turn, however the agent behaves (`turn_timeout`).
+    /// 15 minutes: longer than an agent itself lets a turn run.
+    pub turn: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_secs(15),
+            silence: Duration::from_secs(3 * 60),
+            turn: Duration::from_secs(15 * 60),
+        }
+    }
 }
 
 /// What a worker does with its turns when its process drains.
@@ -46,14 +73,14 @@ pub enum Leaving {
 }
 
 impl Config {
-    /// The defaults for these agents: 256 slots, 5 attempts, 15 seconds, and
-    /// turns are handed over.
+    /// The defaults for these agents: 256 slots, 5 attempts, the times of
+    /// [`Times::default`], and turns are handed over.
     pub fn new(agents: Vec<Agent>) -> Self {
         Self {
             slots: 256,
             agents,
             attempts: 5,
-            patience: Duration::from_secs(15),
+            times: Times::default(),
             leaving: Leaving::HandOver,
         }
     }

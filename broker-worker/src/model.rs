@@ -149,6 +149,10 @@ const TWINS: Fate =
 const ERASURE: Fate =
     Fate { crashes: 1, expiries: 1, lost_answers: 0, cancels: 0, erasures: 1, twins: 0 };
 
+/// An erasure that stopped after its first step and is made anew.
+const ERASURE_AGAIN: Fate =
+    Fate { crashes: 0, expiries: 1, lost_answers: 0, cancels: 0, erasures: 2, twins: 0 };
+
 #[test]
 fn no_misfortune_breaks_a_promise() {
     let worlds = search(MISFORTUNES, None).unwrap();
@@ -157,8 +161,10 @@ fn no_misfortune_breaks_a_promise() {
 
 #[test]
 fn nothing_returns_from_an_erased_session() {
-    let worlds = search(ERASURE, None).unwrap();
-    assert!(worlds > 10_000, "only {worlds} worlds");
+    for fate in [ERASURE, ERASURE_AGAIN] {
+        let worlds = search(fate, None).unwrap();
+        assert!(worlds > 10_000, "only {worlds} worlds");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Follow, Followed, From, Front, Result, Sequence};
+use broker::{Broker, Follow, Followed, From, Front, Result, Sequence, Stored};
 use proto::Session;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -53,12 +53,17 @@ async fn is_behind(broker: &Broker, session: &Session, job: Sequence) -> Result<
     Ok(Front::of(job, first) == Front::Behind)
 }
 
-/// The next entry that ends a turn, or a hole where one may have been.
+/// The next entry that ends a turn or the session, or a hole where one may have
+/// been.
 async fn next_end(follow: &mut Follow) -> Result<()> {
     loop {
         match follow.next().await? {
             Followed::Gap(_) => return Ok(()),
-            Followed::Entry(stored) if stored.entry.ending().is_some() => return Ok(()),
+            Followed::Entry(Stored { entry, .. })
+                if entry.ending().is_some() || entry.is_tombstone() =>
+            {
+                return Ok(());
+            }
             Followed::Entry(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! What the agent has said and the log does not have yet. Adjacent pieces of
 //! text become one. Pure.
 
-use proto::{Event, event};
+use proto::{Entry, Event, event};
 
 /// Text in one event, in bytes, before the next event is begun.
 const TEXT_BYTES: usize = 32 * 1024;
@@ -10,10 +10,45 @@ const ENTRY_BYTES: usize = 128 * 1024;
 /// What may wait, in bytes, before the agent is made to wait.
 const ROOM_BYTES: usize = 256 * 1024;
 
+/// An event, and the agent's run that says it; 0 for what is of no run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) run: u32,
+    pub(crate) event: Event,
+}
+
+impl From<Event> for Said {
+    /// An event that no agent said.
+    fn from(event: Event) -> Self {
+        Self { run: 0, event }
+    }
+}
+
+/// The events of one entry: what an agent said in them is of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Words {
+    pub(crate) run: u32,
+    pub(crate) events: Vec<Event>,
+}
+
+impl From<Vec<Event>> for Words {
+    /// Events that no agent said.
+    fn from(events: Vec<Event>) -> Self {
+        Self { run: 0, events }
+    }
+}
+
+impl From<Entry> for Words {
+    /// The words of an entry, to be said once more.
+    fn from(entry: Entry) -> Self {
+        Self { run: entry.state.map_or(0, |it| it.run), events: entry.events }
+    }
+}
+
 /// Events on their way into the log, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    events: std::collections::VecDeque<(Event, usize)>,
+    events: std::collections::VecDeque<(Said, usize)>,
     bytes: usize,
 }
 
@@ -28,30 +63,35 @@ impl Pending {
     }
 
     /// Adds what was said after everything else.
-    pub(crate) fn push(&mut self, event: Event) {
-        let size = size(&event);
+    pub(crate) fn push(&mut self, said: impl Into<Said>) {
+        let said = said.into();
+        let size = size(&said.event);
         self.bytes += size;
-        let merged = self.events.back_mut().is_some_and(|(last, bytes)| {
-            let fits = *bytes + size <= TEXT_BYTES;
-            let merged = fits && merge(last, &event);
-            *bytes += if merged { size } else { 0 };
-            merged
-        });
-        if !merged {
-            self.events.push_back((event, size));
+        if let Some((last, bytes)) = self.events.back_mut()
+            && *bytes + size <= TEXT_BYTES
+            && last.run == said.run
+            && merge(&mut last.event, &said.event)
+        {
+            *bytes += size;
+            return;
         }
+        self.events.push_back((said, size));
     }
 
-    /// Takes the events of the next entry: as many as fit, at least one.
-    pub(crate) fn take(&mut self) -> Vec<Event> {
-        let mut taken = Vec::with_capacity(self.events.len().min(16));
+    /// Takes the events of the next entry: as many as fit, at least one, all of
+    /// one run.
+    pub(crate) fn take(&mut self) -> Words {
+        let mut taken = Words { run: 0, events: Vec::with_capacity(self.events.len().min(16)) };
         let mut bytes = 0;
-        while let Some((_, size)) = self.events.front() {
-            if !taken.is_empty() && bytes + size > ENTRY_BYTES {
+        while let Some((said, size)) = self.events.front() {
+            let fits = taken.events.is_empty() || bytes + size <= ENTRY_BYTES;
+            let belongs = taken.run == 0 || said.run == 0 || taken.run == said.run;
+            if !fits || !belongs {
                 break;
             }
             bytes += size;
-            taken.extend(self.events.pop_front().map(|it| it.0));
+            taken.run = taken.run.max(said.run);
+            taken.events.extend(self.events.pop_front().map(|it| it.0.event));
         }
         self.bytes -= bytes;
         taken
@@ -98,8 +138,22 @@ mod tests {
         {
             pending.push(event);
         }
-        assert_eq!(pending.take(), [text(2, "Hello"), reasoning(4, "hm"), text(5, "!")]);
+        assert_eq!(pending.take().events, [text(2, "Hello"), reasoning(4, "hm"), text(5, "!")]);
         assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn two_runs_share_neither_an_event_nor_an_entry() {
+        let mut pending = Pending::default();
+        let said = |run, event| Said { run, event };
+        for it in [said(7, text(1, "a")), said(7, text(2, "b")), said(9, text(3, "c"))] {
+            pending.push(it);
+        }
+        pending.push(reasoning(0, "of no run"));
+        assert_eq!(pending.take(), Words { run: 7, events: vec![text(2, "ab")] });
+        let rest = Words { run: 9, events: vec![text(3, "c"), reasoning(0, "of no run")] };
+        assert_eq!(pending.take(), rest);
+        assert!(pending.is_empty() && pending.bytes == 0);
     }
 
     #[test]
@@ -112,7 +166,7 @@ mod tests {
         assert!(!pending.has_room());
         let mut indexes = Vec::new();
         while !pending.is_empty() {
-            let taken = pending.take();
+            let taken = pending.take().events;
             assert!(taken.iter().map(size).sum::<usize>() <= ENTRY_BYTES);
             indexes.extend(taken.iter().map(|it| it.index));
         }
@@ -125,6 +179,6 @@ mod tests {
     fn a_single_event_larger_than_an_entry_is_still_taken() {
         let mut pending = Pending::default();
         pending.push(text(1, &"x".repeat(ENTRY_BYTES * 2)));
-        assert_eq!(pending.take().len(), 1);
+        assert_eq!(pending.take().events.len(), 1);
     }
 }

@@ -26,7 +26,7 @@ pub async fn run(config: Config, broker: Broker, life: Lifecycle) -> Result<(), 
     }
     let shop = Arc::new(Shop {
         broker,
-        agents: Arc::new(Agents::new(config.agents, config.patience)),
+        agents: Arc::new(Agents::new(config.agents, config.times, life.clone())),
         attempts: config.attempts,
         slots: Arc::new(Semaphore::new(config.slots)),
         parking: Arc::new(Semaphore::new(config.slots)),
@@ -49,11 +49,15 @@ async fn pull(shop: &Arc<Shop>) -> Result<(), Error> {
         match next {
             Ok(Some((delivery, slot))) => {
                 let work = Box::pin(work(Arc::clone(shop), delivery, slot));
-                shop.life.spawn(work);
+                shop.life.spawn_as("turns", work);
             }
             Ok(None) => return Ok(()),
             // A full store has room again one day; the process serves until then.
-            Err(error @ (broker::Error::Unavailable(_) | broker::Error::Full(_))) => {
+            Err(
+                error @ (broker::Error::Unavailable(_)
+                | broker::Error::Full(_)
+                | broker::Error::NoRoom(_)),
+            ) => {
                 tracing::warn!(%error, "the queue does not answer; trying again");
                 tokio::time::sleep(PAUSE).await;
             }

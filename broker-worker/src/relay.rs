@@ -9,17 +9,25 @@ use broker::{Follow, Followed, From, MAX_ENTRY_BYTES, Outcome, Position, Result}
 use futures::future::FusedFuture as _;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use proto::{Cancelled, Entry, Event, Failed, HandedOver, event};
+use proto::{Cancelled, Entry, Event, Failed, HandedOver, code, event};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::agents::Agents;
+use crate::call::Asked;
 use crate::decide::Standing;
-use crate::pending::Pending;
+use crate::pending::{Pending, Said, Words};
 use crate::seat::{Seat, Writing};
 
 /// How long the agent may be silent before the log is watched for a cancel;
 /// until then the next append tells.
 const QUIET: Duration = Duration::from_millis(200);
+/// The room in which others may write, in appends like the last one and within
+/// these limits; and after how many such appends in a row, and how long, without
+/// any they are given some. Against a writer that never rests, a request to stop
+/// would lose every race for the log. What is said meanwhile is merged, so that
+/// it costs no throughput.
+const ROOM: (u32, Duration, Duration) = (3, Duration::from_millis(5), Duration::from_millis(50));
+const STREAK: (u32, Duration) = (16, Duration::from_millis(50));
 /// What an entry's own fields may take, in bytes.
 const FRAME: usize = 16 * 1024;
 
@@ -38,15 +46,19 @@ pub(crate) enum Ended {
 pub(crate) async fn relay(
     seat: &mut Seat,
     agents: &Arc<Agents>,
-    events: BoxStream<'static, Event>,
+    asked: Asked,
     leaves: impl Future<Output = ()> + Send + Unpin,
 ) -> Result<Ended> {
     let mut relay = Relay {
         seat,
         agents: Arc::clone(agents),
-        events,
+        asked,
         pending: Pending::default(),
         writing: None,
+        wrote: Instant::now(),
+        landed: Instant::now(),
+        rested: Instant::now(),
+        room: None,
         watch: None,
         quiet: Box::pin(sleep(QUIET)),
         silent: false,
@@ -58,9 +70,17 @@ pub(crate) async fn relay(
 struct Relay<'a> {
     seat: &'a mut Seat,
     agents: Arc<Agents>,
-    events: BoxStream<'static, Event>,
+    asked: Asked,
     pending: Pending,
     writing: Option<Writing>,
+    /// When the append in flight, or the last one, was begun.
+    wrote: Instant,
+    /// When the last append had landed.
+    landed: Instant,
+    /// When others had room to write.
+    rested: Instant,
+    /// Others may write as long as this lasts.
+    room: Option<Pin<Box<Sleep>>>,
     /// Hears what others write; only while the agent is silent.
     watch: Option<BoxStream<'static, Result<Followed>>>,
     quiet: Pin<Box<Sleep>>,
@@ -73,9 +93,10 @@ struct Relay<'a> {
 /// What happened next.
 enum Happened {
     Written(Entry, Result<Outcome>),
-    Said(Option<Event>),
+    Said(Option<Said>),
     Heard(Option<Result<Followed>>),
     Quiet,
+    Rested,
     Left,
 }
 
@@ -94,8 +115,8 @@ impl Relay<'_> {
             };
             let ended = match happened {
                 Happened::Written(entry, outcome) => self.written(entry, outcome?).await?,
-                Happened::Said(event) => {
-                    self.said(event);
+                Happened::Said(said) => {
+                    self.said(said);
                     None
                 }
                 Happened::Heard(Some(followed)) => self.heard(&followed?).await?,
@@ -107,6 +128,11 @@ impl Relay<'_> {
                 Happened::Quiet => {
                     self.silent = true;
                     self.listen();
+                    None
+                }
+                Happened::Rested => {
+                    self.room = None;
+                    self.rested = Instant::now();
                     None
                 }
                 Happened::Left => {
@@ -122,13 +148,28 @@ impl Relay<'_> {
 
     /// Puts an append in flight when there is none and something to say.
     fn write(&mut self) {
-        if self.writing.is_none() && !self.pending.is_empty() {
+        if self.writing.is_none() && self.room.is_none() && !self.pending.is_empty() {
             // Whoever speaks often is told by the append; whoever speaks now
             // and then goes on listening.
             if !self.silent {
                 self.watch = None;
             }
+            let took = self.landed.saturating_duration_since(self.wrote);
+            self.wrote = Instant::now();
+            if self.wrote - self.landed >= room(took) {
+                self.rested = self.wrote;
+            }
             self.writing = Some(self.seat.write(self.pending.take()));
+        }
+    }
+
+    /// Leaves others room to write, if there was none for long.
+    fn make_room(&mut self) {
+        self.landed = Instant::now();
+        let took = self.landed - self.wrote;
+        let long = (took * STREAK.0).max(STREAK.1);
+        if self.landed - self.rested >= long && !self.over {
+            self.room = Some(Box::pin(sleep(room(took))));
         }
     }
 
@@ -139,7 +180,8 @@ impl Relay<'_> {
         tokio::select! {
             biased;
             (entry, outcome) = landing(&mut self.writing) => Happened::Written(entry, outcome),
-            event = self.events.next(), if listening => Happened::Said(event),
+            () = resting(&mut self.room) => Happened::Rested,
+            said = self.asked.events.next(), if listening => Happened::Said(said),
             followed = hearing(&mut self.watch), if watching => Happened::Heard(followed),
             () = &mut self.quiet, if idle && !self.silent => Happened::Quiet,
         }
@@ -171,46 +213,53 @@ impl Relay<'_> {
     /// Takes no more, and says so after what was taken.
     fn leave(&mut self) {
         if !std::mem::replace(&mut self.over, true) {
-            self.pending.push(event::Kind::HandedOver(HandedOver {}).into());
+            self.pending.push(Event::from(event::Kind::HandedOver(HandedOver {})));
         }
     }
 
-    fn said(&mut self, event: Option<Event>) {
-        let Some(event) = event else {
+    fn said(&mut self, said: Option<Said>) {
+        let Some(said) = said else {
             self.over = true;
             return;
         };
-        self.over = event.kind.as_ref().is_some_and(|it| it.ending().is_some());
-        let size = prost::Message::encoded_len(&event);
+        self.over = said.event.kind.as_ref().is_some_and(|it| it.ending().is_some());
+        let size = prost::Message::encoded_len(&said.event);
         if size <= MAX_ENTRY_BYTES - FRAME {
-            self.pending.push(event);
+            self.pending.push(said);
             return;
         }
         self.over = true;
+        self.dismiss();
         let message = format!("the agent said {size} bytes in one event");
-        let code = "event_too_large".to_owned();
-        self.pending.push(event::Kind::Failed(Failed { code, message, retryable: false }).into());
+        let code = code::EVENT_TOO_LARGE.to_owned();
+        let failed = event::Kind::Failed(Failed { code, message, retryable: false });
+        self.pending.push(Event::from(failed));
+    }
+
+    /// Lets no agent go on with the turn.
+    fn dismiss(&self) {
+        if let Some(agent) = self.asked.at() {
+            self.agents.dismiss(self.seat.session(), self.seat.me().turn, agent);
+        }
     }
 
     async fn written(&mut self, entry: Entry, outcome: Outcome) -> Result<Option<Ended>> {
         self.writing = None;
         self.quiet.as_mut().reset(Instant::now() + QUIET);
         self.silent = false;
-        match outcome {
-            Outcome::Stored(sequence) => {
-                let ended = entry.ending().is_some();
-                self.seat.moved(sequence, entry.state);
-                Ok(ended.then_some(Ended::Stored))
-            }
-            Outcome::Refused => match self.seat.look_again().await? {
-                Standing::Mine => {
-                    self.writing = Some(self.seat.write(entry.events));
-                    Ok(None)
-                }
-                Standing::Cancelled => self.cancel(entry.events).await.map(Some),
-                Standing::Fenced => Ok(Some(Ended::Fenced)),
-            },
+        if let Outcome::Stored(sequence) = outcome {
+            let ended = entry.ending().is_some();
+            self.seat.moved(sequence, entry.state);
+            self.make_room();
+            return Ok(ended.then_some(Ended::Stored));
         }
+        let standing = self.seat.refused().await?;
+        let words = Words::from(entry);
+        if standing == Standing::Mine {
+            self.writing = Some(self.seat.write(words));
+            return Ok(None);
+        }
+        self.stand(standing, words).await
     }
 
     /// An entry of somebody else's, while the agent was silent.
@@ -219,33 +268,43 @@ impl Relay<'_> {
             Followed::Entry(stored) => self.seat.hear(stored),
             Followed::Gap(_) => self.seat.look_again().await?,
         };
+        self.stand(standing, Vec::new().into()).await
+    }
+
+    /// Does what the standing asks for; `unsaid` was refused.
+    async fn stand(&mut self, standing: Standing, unsaid: Words) -> Result<Option<Ended>> {
         match standing {
             Standing::Mine => Ok(None),
-            Standing::Cancelled => self.cancel(Vec::new()).await.map(Some),
+            Standing::Cancelled => self.cancel(unsaid).await.map(Some),
             Standing::Fenced => Ok(Some(Ended::Fenced)),
+            Standing::Over => {
+                self.dismiss();
+                Ok(Some(Ended::Fenced))
+            }
         }
     }
 
     /// Ends the turn as cancelled; what was said before stays.
-    async fn cancel(&mut self, unsaid: Vec<Event>) -> Result<Ended> {
+    async fn cancel(&mut self, unsaid: Words) -> Result<Ended> {
         self.watch = None;
-        let me = self.seat.me();
-        self.agents.cancel(self.seat.session(), me.turn).await;
-        let mut events = unsaid;
+        let (session, turn) = (self.seat.session(), self.seat.me().turn);
+        self.agents.cancel(session, turn, self.asked.at()).await;
+        let mut last = vec![unsaid];
         while !self.pending.is_empty() {
-            events.extend(self.pending.take());
+            last.push(self.pending.take());
         }
-        events.retain(|it| it.kind.as_ref().is_some_and(|kind| kind.ending().is_none()));
-        let mut pending = Pending::default();
-        for event in events {
-            pending.push(event);
+        for words in &mut last {
+            words.events.retain(|it| it.kind.as_ref().is_some_and(|it| it.ending().is_none()));
         }
-        pending.push(event::Kind::Cancelled(Cancelled {}).into());
-        while !pending.is_empty() {
-            let events = pending.take();
-            while !self.seat.say(events.clone()).await? {
-                if self.seat.look_again().await? == Standing::Fenced {
-                    return Ok(Ended::Fenced);
+        let cancelled = Event::from(event::Kind::Cancelled(Cancelled {}));
+        if let Some(words) = last.last_mut() {
+            words.events.push(cancelled);
+        }
+        for words in last.into_iter().filter(|it| !it.events.is_empty()) {
+            while !self.seat.say(words.clone()).await? {
+                match self.seat.look_again().await? {
+                    Standing::Mine | Standing::Cancelled => {}
+                    Standing::Fenced | Standing::Over => return Ok(Ended::Fenced),
                 }
             }
         }
@@ -259,6 +318,19 @@ async fn hearing(
 ) -> Option<Result<Followed>> {
     match watch {
         Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long others need, where an append took so long.
+fn room(took: Duration) -> Duration {
+    (took * ROOM.0).clamp(ROOM.1, ROOM.2)
+}
+
+/// Waits until others had their room; for ever when nobody was given any.
+async fn resting(room: &mut Option<Pin<Box<Sleep>>>) {
+    match room {
+        Some(room) => room.await,
         None => std::future::pending().await,
     }
 }

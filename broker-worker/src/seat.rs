@@ -9,6 +9,8 @@ use futures::future::BoxFuture;
 use proto::{Entry, Event, Session, SessionState};
 
 use crate::decide::{Me, Standing, standing};
+use crate::hear::Place;
+use crate::pending::Words;
 
 /// The end of a session's chain, and the right to try to go on from there.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Seat {
     attempt: u32,
     sequence: Sequence,
     state: Option<SessionState>,
+    /// The log has refused an append, and why is not known yet.
+    in_doubt: bool,
 }
 
 /// An append on its way, and what became of it.
@@ -26,7 +30,8 @@ pub(crate) type Writing = BoxFuture<'static, (Entry, Result<Outcome>)>;
 
 impl Seat {
     pub(crate) fn new(broker: Broker, session: Session, turn: String, attempt: u32) -> Self {
-        Self { broker, session, turn, attempt, sequence: Sequence::START, state: None }
+        let (sequence, state, in_doubt) = (Sequence::START, None, false);
+        Self { broker, session, turn, attempt, sequence, state, in_doubt }
     }
 
     pub(crate) fn me(&self) -> Me<'_> {
@@ -49,25 +54,32 @@ impl Seat {
         self.state.as_ref()
     }
 
-    /// Reads on after a refusal: what is this attempt's standing now?
+    /// Reads on: what is this attempt's standing now?
     pub(crate) async fn look_again(&mut self) -> Result<Standing> {
-        let index = self.index();
+        let place = self.place();
         self.look().await?;
-        Ok(standing(self.me(), index, self.state()))
+        Ok(standing(self.me(), place, self.state()))
+    }
+
+    /// Reads on after a refusal.
+    pub(crate) async fn refused(&mut self) -> Result<Standing> {
+        self.in_doubt = true;
+        self.look_again().await
     }
 
     /// Hears what somebody else has stored.
     pub(crate) fn hear(&mut self, stored: &Stored) -> Standing {
-        let index = self.index();
+        let place = self.place();
         if stored.sequence > self.sequence {
             self.moved(stored.sequence, stored.entry.state.clone());
         }
-        standing(self.me(), index, self.state())
+        standing(self.me(), place, self.state())
     }
 
-    /// The last agent index that is known to be stored.
-    pub(crate) fn index(&self) -> u32 {
-        self.state.as_ref().map_or(0, |it| it.last_index)
+    /// The last of the agent's events that is known to be stored.
+    pub(crate) fn place(&self) -> Place {
+        let place = |it: &SessionState| Place { run: it.run, index: it.last_index };
+        self.state.as_ref().map(place).unwrap_or_default()
     }
 
     /// Reads where the chain ends, for certain.
@@ -79,7 +91,25 @@ impl Seat {
             }
             None => self.moved(Sequence::START, None),
         }
+        if std::mem::take(&mut self.in_doubt) {
+            self.tell_of_refusal();
+        }
         Ok(())
+    }
+
+    /// Says once of each refused append that this attempt was no longer the one
+    /// to write.
+    fn tell_of_refusal(&self) {
+        let Some(state) = &self.state else { return };
+        if state.turn_id == self.turn && state.attempt > self.attempt {
+            tracing::info!(
+                session = ?self.session,
+                turn.id = self.turn,
+                attempt.number = self.attempt,
+                attempt.fenced = state.attempt,
+                "the log refused an append of an attempt that was taken over"
+            );
+        }
     }
 
     /// The chain now ends here.
@@ -89,35 +119,39 @@ impl Seat {
     }
 
     /// Begins to say something right after the end that is known.
-    pub(crate) fn write(&self, events: Vec<Event>) -> Writing {
-        self.write_for(&self.turn, self.attempt, events)
+    pub(crate) fn write(&self, words: impl Into<Words>) -> Writing {
+        self.write_for(&self.turn, self.attempt, words.into())
     }
 
     /// Says something; `false` when the log went on without this attempt.
-    pub(crate) async fn say(&mut self, events: Vec<Event>) -> Result<bool> {
-        let (entry, outcome) = self.write(events).await;
+    pub(crate) async fn say(&mut self, words: impl Into<Words>) -> Result<bool> {
+        let (entry, outcome) = self.write(words).await;
         Ok(self.landed(entry, outcome?))
     }
 
     /// Says something about another turn.
     pub(crate) async fn say_for(&mut self, turn: &str, attempt: u32, event: Event) -> Result<bool> {
-        let (entry, outcome) = self.write_for(turn, attempt, vec![event]).await;
+        let (entry, outcome) = self.write_for(turn, attempt, vec![event].into()).await;
         Ok(self.landed(entry, outcome?))
     }
 
+    /// Takes note of what became of an append; whether it is stored.
     fn landed(&mut self, entry: Entry, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Stored(sequence) => {
                 self.moved(sequence, entry.state);
                 true
             }
-            Outcome::Refused => false,
+            Outcome::Refused => {
+                self.in_doubt = true;
+                false
+            }
         }
     }
 
-    fn write_for(&self, turn: &str, attempt: u32, events: Vec<Event>) -> Writing {
+    fn write_for(&self, turn: &str, attempt: u32, Words { run, events }: Words) -> Writing {
         let last = self.state.as_ref().map(|state| (self.sequence.0, state));
-        let entry = Entry::after(last, turn, attempt, events);
+        let entry = Entry::told(last, turn, (attempt, run), events);
         let (log, session) = (Arc::clone(&self.broker.log), self.session.clone());
         async move {
             let outcome = broker::append(&*log, &session, &entry).await;

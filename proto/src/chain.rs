@@ -13,12 +13,23 @@ impl Entry {
         attempt: u32,
         events: Vec<Event>,
     ) -> Self {
+        Self::told(last, turn, (attempt, 0), events)
+    }
+
+    /// The same, where the events of an agent are of one `run` (0 for a run
+    /// without a name).
+    pub fn told(
+        last: Option<(u64, &SessionState)>,
+        turn: &str,
+        (attempt, run): (u32, u32),
+        events: Vec<Event>,
+    ) -> Self {
         let (follows, mut state) = match last {
             Some((sequence, state)) => (sequence, state.clone().following(sequence)),
             None => (0, SessionState { status: Status::Idle.into(), ..SessionState::default() }),
         };
         for event in &events {
-            state.apply(turn, attempt, event);
+            state.apply(turn, (attempt, run), event);
         }
         Self {
             version: FORMAT,
@@ -46,7 +57,7 @@ impl SessionState {
         self
     }
 
-    fn apply(&mut self, turn: &str, attempt: u32, event: &Event) {
+    fn apply(&mut self, turn: &str, (attempt, run): (u32, u32), event: &Event) {
         let Some(kind) = &event.kind else { return };
         match kind {
             event::Kind::Started(_) => self.start(turn, attempt),
@@ -69,12 +80,12 @@ impl SessionState {
             | event::Kind::ToolResult(_)
             | event::Kind::Citation(_)
             | event::Kind::Usage(_)
-            | event::Kind::Rewind(_) => self.progress(event.index),
+            | event::Kind::Rewind(_) => self.progress(run, event.index),
             event::Kind::Completed(_)
             | event::Kind::Interrupted(_)
             | event::Kind::Failed(_)
             | event::Kind::Cancelled(_) => {
-                self.progress(event.index);
+                self.progress(run, event.index);
                 self.end(turn, kind.ending().unwrap_or_default());
             }
         }
@@ -86,7 +97,7 @@ impl SessionState {
         self.set_ending(Ending::Unspecified);
         self.attempt = attempt;
         self.began = 0;
-        self.last_index = 0;
+        (self.run, self.last_index, self.furthest) = (0, 0, 0);
         self.fruitless = 1;
     }
 
@@ -103,9 +114,14 @@ impl SessionState {
         };
     }
 
-    fn progress(&mut self, index: u32) {
-        if index > self.last_index {
-            self.last_index = index;
+    /// Saying once more what another run had said is no progress.
+    fn progress(&mut self, run: u32, index: u32) {
+        if run != 0 && run != self.run {
+            (self.run, self.last_index) = (run, 0);
+        }
+        self.last_index = self.last_index.max(index);
+        if index > self.furthest {
+            self.furthest = index;
             self.fruitless = 0;
         }
     }
@@ -170,6 +186,24 @@ mod tests {
         let fruitless: Vec<u32> = states.iter().map(|it| it.fruitless).collect();
         assert_eq!(fruitless, [1, 2, 3, 0, 1, 0]);
         assert_eq!((states[4].attempt, states[4].last_index), (5, 3));
+    }
+
+    #[test]
+    fn another_run_counts_from_its_own_beginning_and_makes_progress_only_beyond_the_last() {
+        let began = ("a", 1, note(event::Kind::Started(Started::default())));
+        let mut last = tell(&[began]).remove(0);
+        let mut told = |run: u32, index: u32| {
+            last.fruitless = 3;
+            let entry = Entry::told(Some((10, &last)), "a", (1, run), vec![text(index)]);
+            last = entry.state.unwrap();
+            (last.run, last.last_index, last.fruitless)
+        };
+        assert_eq!(told(7, 1), (7, 1, 0));
+        assert_eq!(told(7, 5), (7, 5, 0));
+        assert_eq!(told(9, 0), (9, 0, 3));
+        assert_eq!(told(9, 5), (9, 5, 3));
+        assert_eq!(told(0, 5), (9, 5, 3), "an event without a name is of the run before it");
+        assert_eq!(told(9, 6), (9, 6, 0));
     }
 
     #[test]

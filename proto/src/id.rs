@@ -130,6 +130,13 @@ impl TurnId {
         let owner = Uuid::new_v5(&space, user.as_str().as_bytes());
         Self(Uuid::new_v5(&owner, key.as_bytes()))
     }
+
+    /// The id of the turn that asks once more what this one asked, and why: the
+    /// same words make the same id (UUID v5), so that doing it twice does it once.
+    #[must_use]
+    pub fn again(self, why: &str) -> Self {
+        Self(Uuid::new_v5(&self.0, why.as_bytes()))
+    }
 }
 
 impl Default for TurnId {
@@ -182,6 +189,15 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<SessionId>().unwrap_err(), why);
         }
+    }
+
+    #[test]
+    fn asking_again_for_the_same_reason_is_the_same_turn() {
+        let (turn, other) = (TurnId::new(), TurnId::new());
+        assert_eq!(turn.again("a"), turn.again("a"));
+        assert_ne!(turn.again("a"), turn.again("b"));
+        assert_ne!(turn.again("a"), other.again("a"));
+        assert_ne!(turn.again("a"), turn);
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl From<event::Kind> for Event {
 }
 
 impl From<AskEvent> for Event {
+    /// The event without its run, which belongs into the state.
     fn from(event: AskEvent) -> Self {
         Self { index: event.index, kind: event.kind.map(event::Kind::from) }
     }
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn an_agents_event_keeps_its_bytes_in_the_log() {
         use prost::Message as _;
-        let said = AskEvent { index: 7, kind: Some(ask_event::Kind::Text("Hello".into())) };
+        let said = AskEvent { index: 7, run: 0, kind: Some(ask_event::Kind::Text("Hello".into())) };
         assert_eq!(Event::from(said.clone()).encode_to_vec(), said.encode_to_vec());
     }
 

@@ -4,6 +4,7 @@
 //! Knows no transport beyond the generated gRPC stubs, and stores nothing.
 
 mod chain;
+pub mod code;
 mod id;
 mod kind;
 mod v1;

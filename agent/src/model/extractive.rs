@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use proto::{Citation, Usage};
+use proto::{Citation, Usage, code};
 
 use super::{Answer, EXTRACTIVE, Failure, Model, Prompt, Said};
 use crate::Error;
@@ -50,7 +50,7 @@ impl Model for Extractive {
                 Err(error) => {
                     tracing::error!(%error, "the knowledge base cannot be searched");
                     vec![Err(Failure::passing(
-                        "knowledge_unavailable",
+                        code::KNOWLEDGE_UNAVAILABLE,
                         "the knowledge base cannot be searched",
                     ))]
                 }

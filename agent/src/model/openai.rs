@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use proto::Message;
+use proto::{Message, code};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,24 +22,9 @@ use crate::Error;
 
 const BASE_URL: &str = "https://api.openai.com/v1";
 
-/// How long each step of a call may take.
-#[derive(Debug, Clone, Copy)]
-struct Times {
-    connect: Duration,
-    /// From the request to the head of the answer.
-    head: Duration,
-    /// From one event to the next; comments do not count.
-    idle: Duration,
-    /// For what may follow the end of the text.
-    tail: Duration,
-}
-
-const TIMES: Times = Times {
-    connect: Duration::from_secs(10),
-    head: Duration::from_secs(60),
-    idle: Duration::from_secs(60),
-    tail: Duration::from_secs(5),
-};
+/// How long a connection may take. What comes after that is timed by whoever
+/// reads the answer.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// The endpoint, with its connections.
 #[derive(Debug)]
@@ -67,7 +52,7 @@ impl Provider {
         let client = Client::builder()
             .default_headers(headers)
             .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(TIMES.connect)
+            .connect_timeout(CONNECT)
             .redirect(redirect::Policy::none())
             .no_gzip()
             .tcp_nodelay(true)
@@ -88,23 +73,12 @@ impl Provider {
 
     async fn post(&self, body: &serde_json::Value) -> Result<Response, Failure> {
         let sent = self.client.post(self.url.clone()).json(body).send();
-        let response = match tokio::time::timeout(TIMES.head, sent).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                let reason = if error.is_connect() { "reached" } else { "used" };
-                tracing::warn!(error = %error.without_url(), "the model's endpoint failed");
-                return Err(Failure::passing(
-                    "model_unavailable",
-                    format!("the model's endpoint could not be {reason}"),
-                ));
-            }
-            Err(_) => {
-                return Err(Failure::passing(
-                    "model_timeout",
-                    "the model's endpoint did not answer in time",
-                ));
-            }
-        };
+        let response = sent.await.map_err(|error| {
+            let reason = if error.is_connect() { "reached" } else { "used" };
+            tracing::warn!(error = %error.without_url(), "the model's endpoint failed");
+            let message = format!("the model's endpoint could not be {reason}");
+            Failure::passing(code::MODEL_UNAVAILABLE, message)
+        })?;
         if response.status().is_success() {
             return reply::checked(response);
         }
@@ -149,7 +123,7 @@ impl Model for OpenAi {
         let reply = async move {
             let response = provider.post(&body).await?;
             let key = provider.key.clone();
-            Ok(reply::said(response.bytes_stream(), TIMES, name, key))
+            Ok(reply::said(response.bytes_stream(), name, key))
         };
         futures::stream::once(reply).try_flatten().boxed()
     }

@@ -8,6 +8,8 @@ mod knowledge;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod turns;

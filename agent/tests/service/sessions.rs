@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use broker::sqlite::Place;
 use broker::{Bucket, Error, Expected, Key, Record, Records};
 use bytes::Bytes;
-use proto::{AskRequest, Session};
+use prost::Message as _;
+use proto::{AskRequest, Job, Session};
 use testkit::model::{Script, echo};
 
 use crate::world::{Answer, World, message, question, records, until};
@@ -58,6 +60,10 @@ impl Records for Refusing {
 
     async fn list(&self, bucket: Bucket, prefix: &Key) -> broker::Result<Vec<Key>> {
         self.inner.list(bucket, prefix).await
+    }
+
+    async fn all(&self, bucket: Bucket) -> broker::Result<Vec<Key>> {
+        self.inner.all(bucket).await
     }
 }
 
@@ -131,18 +137,38 @@ async fn a_turn_that_is_run_again_is_remembered_once() {
 
 #[tokio::test]
 async fn a_transcript_erased_while_a_turn_runs_does_not_come_back() {
-    let store = records().await;
-    let world = World::with(|_| {}, Arc::clone(&store)).await;
-    world.answer(question("one")).await;
-    let asked =
-        question(&Script { tokens: Some(3), hold_after: Some(2), ..Script::default() }.question());
-    let mut events = world.ask(asked).await.unwrap();
-    until(&mut events, 2).await;
-    let key = Key::session(&Session::parse("ann", "s").unwrap());
-    store.delete(Bucket::Transcripts, &key).await.unwrap();
-    world.model.release();
-    assert!(Answer::read(events).await.completed());
-    assert_eq!(store.get(Bucket::Transcripts, &key).await, Ok(None));
+    let session = Session::parse("ann", "s").unwrap();
+    for known in [false, true] {
+        let broker = broker::sqlite::open(Place::Memory, broker::Limits::default()).await.unwrap();
+        let stored = async || {
+            let record = broker.records.get(Bucket::Transcripts, &Key::session(&session)).await;
+            let record = record.unwrap().expect("a transcript");
+            proto::Transcript::decode(record.value).unwrap()
+        };
+        let world = World::with(|_| {}, Arc::clone(&broker.records)).await;
+        if known {
+            world.answer(question("one")).await;
+            assert_eq!(stored().await.turns.len(), 1);
+        }
+        let held = Script { tokens: Some(3), hold_after: Some(2), ..Script::default() };
+        let mut events = world.ask(question(&held.question())).await.unwrap();
+        until(&mut events, 2).await;
+        let job = Job {
+            version: proto::FORMAT,
+            user_id: "ann".to_owned(),
+            session_id: "s".to_owned(),
+            turn_id: proto::TurnId::new().to_string(),
+            ..Job::default()
+        };
+        broker.queue.submit(&session, &job, broker::Admission::Enqueue).await.unwrap();
+        assert_eq!(broker::erase(&broker, &session).await, Ok(broker::Erased::Done));
+        world.model.release();
+        assert!(Answer::read(events).await.completed());
+        assert_eq!(stored().await.turns, [], "known: {known}");
+        let next = world.answer(question("two")).await;
+        assert_eq!(next.text(), echo("two", 1), "it starts empty");
+        assert_eq!(stored().await.turns.len(), 1, "and is remembered");
+    }
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ impl World {
             openai: OpenAi { key: Some("sk-very-secret".into()), base_url: Some(model.base_url()) },
             ..Config::default()
         };
+        config.times.retry_pause = Duration::from_millis(1);
         change(&mut config);
         let life = Lifecycle::new();
         let agent = Agent::new(config, records, life.clone()).await.unwrap();
@@ -112,7 +113,8 @@ pub(crate) fn message(role: &str, content: &str) -> Message {
     Message { role: role.to_owned(), content: content.to_owned() }
 }
 
-/// The same turn, for a caller that has everything up to `index`.
+/// The same turn, for a caller that has everything up to `index` and knows no
+/// runs.
 pub(crate) fn again(request: &AskRequest, index: u32) -> AskRequest {
     AskRequest { resume_after: index, ..request.clone() }
 }

@@ -9,6 +9,7 @@ use proto::{
 use super::rules::{check, finished};
 use super::{ATTEMPTS, Job, Line, Mutation, Phase, Said, Search, TURNS, Worker, World, index};
 use crate::decide::{Me, Standing, Step, standing, step};
+use crate::hear::Place;
 
 fn name(turn: u8) -> String {
     turn.to_string()
@@ -304,8 +305,9 @@ impl Search {
         if self.is(Mutation::IndexIgnored) {
             last = state.as_ref().map_or(0, |it| it.last_index);
         }
-        let said = match standing(me, last, state.as_ref()) {
-            Standing::Fenced => return None,
+        let place = Place { run: 0, index: last };
+        let said = match standing(me, place, state.as_ref()) {
+            Standing::Fenced | Standing::Over => return None,
             Standing::Mine => said,
             Standing::Cancelled if self.is(Mutation::CancelForgotten) => said,
             Standing::Cancelled => Said::Cancelled,

@@ -1,12 +1,22 @@
-//! An agent over real gRPC that says, call by call, what it was told to.
+//! An agent over real gRPC that says, call by call, what it was told to; also
+//! what no honest agent would say.
 
-use std::pin::Pin;
+use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use futures::{Stream, StreamExt as _, stream};
-use proto::knowledge_agent_server::KnowledgeAgent;
-use proto::{AskEvent, AskRequest, CancelRequest, CancelResponse, Completed, ask_event};
+use bytes::{Buf as _, BufMut as _, Bytes};
+use futures::future::{BoxFuture, ready};
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt as _, StreamExt as _};
+use prost::Message;
+use proto::{AskEvent, AskRequest, CancelRequest, CancelResponse, Completed, Rewind, ask_event};
 use tokio::sync::watch;
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Code, Request, Response, Status};
 
 /// One thing an agent does in a call.
@@ -14,32 +24,55 @@ use tonic::{Code, Request, Response, Status};
 pub(crate) enum Line {
     /// It says this.
     Say(AskEvent),
+    /// It sends these bytes as an event.
+    Raw(&'static [u8]),
+    /// It says so many pieces of text of one letter, from this index on.
+    Flood(u32, u32),
     /// It refuses the call, with these words.
     Refuse(&'static str),
     /// The stream breaks, with this status.
     Break(Code),
+    /// It takes its time.
+    Pause(Duration),
     /// It says nothing more until its caller goes away.
     Hold,
+    /// As the first of a list: every later call gets this list too.
+    Always,
 }
 
 pub(crate) fn text(index: u32, text: &str) -> Line {
-    Line::Say(AskEvent { index, kind: Some(ask_event::Kind::Text(text.to_owned())) })
+    said(0, index, text)
+}
+
+/// Text of a run that has a name.
+pub(crate) fn said(run: u32, index: u32, text: &str) -> Line {
+    Line::Say(AskEvent { index, run, kind: Some(ask_event::Kind::Text(text.to_owned())) })
+}
+
+pub(crate) fn rewind(run: u32) -> Line {
+    Line::Say(AskEvent { index: 0, run, kind: Some(ask_event::Kind::Rewind(Rewind { to: 0 })) })
 }
 
 pub(crate) fn completed(index: u32) -> Line {
-    let kind = ask_event::Kind::Completed(Completed { finish_reason: "stop".to_owned() });
-    Line::Say(AskEvent { index, kind: Some(kind) })
+    ended(0, index)
 }
 
-/// What an agent was asked.
+pub(crate) fn ended(run: u32, index: u32) -> Line {
+    let kind = ask_event::Kind::Completed(Completed { finish_reason: "stop".to_owned() });
+    Line::Say(AskEvent { index, run, kind: Some(kind) })
+}
+
+/// What agents were asked, and by which of them.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
-    pub(crate) calls: Vec<AskRequest>,
-    pub(crate) cancels: Vec<String>,
+    pub(crate) calls: Vec<(usize, AskRequest)>,
+    pub(crate) cancels: Vec<(usize, String)>,
 }
 
+/// One of several agents that share a script.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
+    pub(crate) number: usize,
     pub(crate) script: Arc<Mutex<Vec<Vec<Line>>>>,
     pub(crate) heard: Arc<Mutex<Heard>>,
     pub(crate) hung_up: Arc<watch::Sender<usize>>,
@@ -54,40 +87,149 @@ impl Drop for Gone {
     }
 }
 
-#[tonic::async_trait]
-impl KnowledgeAgent for Agent {
-    type AskStream = Pin<Box<dyn Stream<Item = Result<AskEvent, Status>> + Send>>;
+type Events = BoxStream<'static, Result<Bytes, Status>>;
 
-    async fn ask(&self, request: Request<AskRequest>) -> Result<Response<Self::AskStream>, Status> {
-        self.heard.lock().unwrap().calls.push(request.into_inner());
+impl Agent {
+    fn ask(&self, request: AskRequest) -> Result<Events, Status> {
+        self.heard.lock().unwrap().calls.push((self.number, request));
         let mut script = self.script.lock().unwrap();
-        if script.is_empty() {
+        let Some(lines) = script.first().cloned() else {
             return Err(Status::failed_precondition("the script is over"));
+        };
+        if !matches!(lines.first(), Some(Line::Always)) {
+            script.remove(0);
         }
-        let lines = script.remove(0);
         if let Some(Line::Refuse(why)) = lines.first() {
             return Err(Status::invalid_argument(*why));
         }
         let gone = Gone(Arc::clone(&self.hung_up));
-        let said = stream::iter(lines).then(move |line| {
+        let said = stream::iter(lines).flat_map(play).inspect(move |_| {
             let _held = &gone;
-            async move {
-                match line {
-                    Line::Say(event) => Ok(event),
-                    Line::Refuse(why) => Err(Status::invalid_argument(why)),
-                    Line::Break(code) => Err(Status::new(code, "broken")),
-                    Line::Hold => std::future::pending().await,
-                }
-            }
         });
-        Ok(Response::new(Box::pin(said)))
+        Ok(said.boxed())
     }
 
-    async fn cancel(
-        &self,
-        request: Request<CancelRequest>,
-    ) -> Result<Response<CancelResponse>, Status> {
-        self.heard.lock().unwrap().cancels.push(request.into_inner().turn_id);
-        Ok(Response::new(CancelResponse { found: true }))
+    fn cancel(&self, request: CancelRequest) -> Bytes {
+        self.heard.lock().unwrap().cancels.push((self.number, request.turn_id));
+        CancelResponse { found: true }.encode_to_vec().into()
+    }
+}
+
+fn play(line: Line) -> Events {
+    let one = |it| stream::once(ready(it)).boxed();
+    match line {
+        Line::Say(event) => one(Ok(event.encode_to_vec().into())),
+        Line::Raw(bytes) => one(Ok(Bytes::from_static(bytes))),
+        Line::Flood(from, count) => stream::iter(from..from + count)
+            .map(|index| {
+                let kind = Some(ask_event::Kind::Text("x".to_owned()));
+                Ok(AskEvent { index, run: 0, kind }.encode_to_vec().into())
+            })
+            .boxed(),
+        Line::Refuse(why) => one(Err(Status::invalid_argument(why))),
+        Line::Break(code) => one(Err(Status::new(code, "broken"))),
+        Line::Pause(time) => {
+            stream::once(tokio::time::sleep(time)).flat_map(|()| stream::empty()).boxed()
+        }
+        Line::Hold => stream::pending().boxed(),
+        Line::Always => stream::empty().boxed(),
+    }
+}
+
+/// The agent as a server has it: what it says are bytes, right or wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct Service(pub(crate) Agent);
+
+impl NamedService for Service {
+    const NAME: &'static str = "weir.v1.KnowledgeAgent";
+}
+
+impl tower::Service<http::Request<Body>> for Service {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let agent = self.0.clone();
+        async move {
+            Ok(if request.uri().path().ends_with("/Ask") {
+                Grpc::new(Raw::default()).server_streaming(Asking(agent), request).await
+            } else {
+                Grpc::new(Raw::default()).unary(Cancelling(agent), request).await
+            })
+        }
+        .boxed()
+    }
+}
+
+struct Asking(Agent);
+
+impl ServerStreamingService<AskRequest> for Asking {
+    type Response = Bytes;
+    type ResponseStream = Events;
+    type Future = BoxFuture<'static, Result<Response<Events>, Status>>;
+
+    fn call(&mut self, request: Request<AskRequest>) -> Self::Future {
+        ready(self.0.ask(request.into_inner()).map(Response::new)).boxed()
+    }
+}
+
+struct Cancelling(Agent);
+
+impl UnaryService<CancelRequest> for Cancelling {
+    type Response = Bytes;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: Request<CancelRequest>) -> Self::Future {
+        ready(Ok(Response::new(self.0.cancel(request.into_inner())))).boxed()
+    }
+}
+
+/// Reads messages, and writes bytes as they are.
+#[derive(Debug)]
+struct Raw<D>(PhantomData<D>);
+
+impl<D> Default for Raw<D> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<D: Message + Default + 'static> Codec for Raw<D> {
+    type Encode = Bytes;
+    type Decode = D;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self::default()
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self::default()
+    }
+}
+
+impl<D> Encoder for Raw<D> {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.put(item);
+        Ok(())
+    }
+}
+
+impl<D: Message + Default> Decoder for Raw<D> {
+    type Item = D;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        let all = from.copy_to_bytes(from.remaining());
+        D::decode(all).map(Some).map_err(|it| Status::internal(it.to_string()))
     }
 }

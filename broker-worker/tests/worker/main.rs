@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod agent;
+mod hostile;
+mod queues;
 mod shop;
+mod waits;
 
 use std::time::Duration;
 
@@ -27,6 +30,28 @@ fn spoken(events: &[Event]) -> String {
             Some(_) | None => None,
         })
         .collect()
+}
+
+/// The text that is left of it for a reader who takes back what is to be taken
+/// back.
+fn shown(events: &[Event]) -> String {
+    let mut pieces: Vec<(u32, &str)> = Vec::new();
+    for it in events {
+        match &it.kind {
+            Some(event::Kind::Text(text)) => pieces.push((it.index, text)),
+            Some(event::Kind::Rewind(back)) => pieces.retain(|piece| piece.0 <= back.to),
+            Some(_) | None => {}
+        }
+    }
+    pieces.into_iter().map(|it| it.1).collect()
+}
+
+/// The code with which a turn failed.
+fn failure(events: &[Event]) -> String {
+    match events.last().and_then(|it| it.kind.clone()) {
+        Some(event::Kind::Failed(failed)) => failed.code,
+        other => panic!("{other:?} is no failure"),
+    }
 }
 
 #[tokio::test]
@@ -72,17 +97,6 @@ async fn a_call_the_agent_refuses_is_a_failed_turn_with_its_reason() {
     );
     assert_eq!(state.status(), Status::Idle);
     shop.until_empty().await;
-}
-
-#[tokio::test]
-async fn an_event_too_large_for_the_log_fails_the_turn() {
-    let shop = Shop::new(vec![vec![text(1, "ok"), text(2, &"x".repeat(600 * 1024))]]).await;
-    let turn = shop.submit(Admission::IfEmpty).await;
-    shop.work();
-    let (events, _) = shop.until_end(&turn).await;
-    assert_eq!(spoken(&events), "ok");
-    let Some(event::Kind::Failed(failed)) = &events.last().unwrap().kind else { panic!() };
-    assert_eq!(failed.code, "event_too_large");
 }
 
 #[tokio::test]

@@ -1,26 +1,28 @@
 //! One session, one worker, one scripted agent, and what a test looks at.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent::Agent;
 use broker::sqlite::Place;
 use broker::{Admission, Broker, Follow, Followed, From, Limits, Outcome, Stored};
+use broker_worker::{Config, Times};
 use process::Lifecycle;
-use proto::knowledge_agent_server::KnowledgeAgentServer;
 use proto::{AskRequest, Entry, Event, FORMAT, Job, Message, Session, SessionState, TurnId, event};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 
-use crate::agent::{self, Heard, Line};
+use crate::agent::{Agent, Heard, Line, Service};
 
 pub(crate) struct Shop {
     pub(crate) broker: Broker,
     pub(crate) session: Session,
-    life: Lifecycle,
+    /// Where the agents are; a test may put something in between.
+    pub(crate) places: Vec<SocketAddr>,
+    pub(crate) times: Times,
+    pub(crate) life: Lifecycle,
     agent: Agent,
-    url: String,
 }
 
 impl Drop for Shop {
@@ -32,23 +34,33 @@ impl Drop for Shop {
 impl Shop {
     /// An agent that does the n-th list of lines in its n-th call.
     pub(crate) async fn new(script: Vec<Vec<Line>>) -> Self {
+        // No test waits for a lease to end: what is handed over is given back.
+        Self::with(1, script, Duration::from_secs(3600)).await
+    }
+
+    /// So many agents, of whom whoever is asked does the next list of lines, and
+    /// a queue that lends jobs for so long.
+    pub(crate) async fn with(agents: usize, script: Vec<Vec<Line>>, lease: Duration) -> Self {
         let agent = Agent {
+            number: 0,
             script: Arc::new(Mutex::new(script)),
             heard: Arc::new(Mutex::new(Heard::default())),
             hung_up: Arc::new(watch::Sender::new(0)),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (life, service) = (Lifecycle::new(), KnowledgeAgentServer::new(agent.clone()));
-        life.serve("agent", async move {
-            let server = tonic::transport::Server::builder().add_service(service);
-            server.serve_with_incoming(TcpListenerStream::new(listener)).await
-        });
-        // No test waits for a lease to end: what is handed over is given back.
-        let limits = Limits { lease: Duration::from_secs(3600), ..Limits::default() };
+        let (life, mut places) = (Lifecycle::new(), Vec::new());
+        for number in 0..agents {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            places.push(listener.local_addr().unwrap());
+            let service = Service(Agent { number, ..agent.clone() });
+            life.serve("agent", async move {
+                let server = tonic::transport::Server::builder().add_service(service);
+                server.serve_with_incoming(TcpListenerStream::new(listener)).await
+            });
+        }
+        let limits = Limits { lease, ..Limits::default() };
         let broker = broker::sqlite::open(Place::Memory, limits).await.unwrap();
         let session = Session::parse("u", "s").unwrap();
-        Self { broker, session, life, agent, url }
+        Self { broker, session, places, times: Times::default(), life, agent }
     }
 
     /// Lets a worker loose.
@@ -58,33 +70,37 @@ impl Shop {
 
     /// Lets a worker loose that has room for so many turns.
     pub(crate) fn work_on(&self, slots: usize) {
-        let agent = broker_worker::Agent::url(&self.url).unwrap();
-        let config = broker_worker::Config { slots, ..broker_worker::Config::new(vec![agent]) };
-        let worker = broker_worker::run(config, self.broker.clone(), self.life.clone());
-        self.life.serve("worker", worker);
+        let config = Config { slots, ..self.config() };
+        work(config, self.broker.clone(), &self.life);
     }
 
     /// Lets a worker loose that stops with a process of its own.
     pub(crate) fn work_until(&self, life: &Lifecycle) {
-        let agent = broker_worker::Agent::url(&self.url).unwrap();
-        let config = broker_worker::Config::new(vec![agent]);
-        let worker = broker_worker::run(config, self.broker.clone(), life.clone());
-        life.serve("worker", worker);
+        work(self.config(), self.broker.clone(), life);
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let agent = |it| broker_worker::Agent::url(&format!("http://{it}")).unwrap();
+        let agents = self.places.iter().map(agent).collect();
+        Config { times: self.times, ..Config::new(agents) }
     }
 
     pub(crate) async fn submit(&self, admission: Admission) -> TurnId {
-        let turn = TurnId::new();
-        let question = Message { role: "user".into(), content: "why?".into() };
-        let job = Job {
+        let job = self.job();
+        self.broker.queue.submit(&self.session, &job, admission).await.unwrap();
+        job.turn_id.parse().unwrap()
+    }
+
+    /// A new turn of the session.
+    pub(crate) fn job(&self) -> Job {
+        Job {
             version: FORMAT,
             user_id: self.session.user.to_string(),
             session_id: self.session.id.to_string(),
-            turn_id: turn.to_string(),
-            messages: vec![question],
+            turn_id: TurnId::new().to_string(),
+            messages: vec![Message { role: "user".into(), content: "why?".into() }],
             ..Job::default()
-        };
-        self.broker.queue.submit(&self.session, &job, admission).await.unwrap();
-        turn
+        }
     }
 
     /// Appends as somebody else.
@@ -162,10 +178,27 @@ impl Shop {
     }
 
     pub(crate) fn calls(&self) -> Vec<AskRequest> {
-        self.agent.heard.lock().unwrap().calls.clone()
+        self.agent.heard.lock().unwrap().calls.iter().map(|it| it.1.clone()).collect()
+    }
+
+    /// Which agent was asked, call by call.
+    pub(crate) fn asked(&self) -> Vec<usize> {
+        self.agent.heard.lock().unwrap().calls.iter().map(|it| it.0).collect()
     }
 
     pub(crate) fn cancels(&self) -> Vec<String> {
-        self.agent.heard.lock().unwrap().cancels.clone()
+        self.agent.heard.lock().unwrap().cancels.iter().map(|it| it.1.clone()).collect()
     }
+
+    /// Waits until an agent was told to stop.
+    pub(crate) async fn until_cancelled(&self) {
+        while self.cancels().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Lets a worker loose that is told this, on this broker.
+pub(crate) fn work(config: Config, broker: Broker, life: &Lifecycle) {
+    life.serve("worker", broker_worker::run(config, broker, life.clone()));
 }

@@ -2,6 +2,7 @@
 //! see: bounded, without markup and without the key.
 
 use futures::StreamExt as _;
+use proto::code;
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -37,7 +38,7 @@ pub(super) async fn read(response: Response, key: Option<&SecretString>) -> Fail
     }
     let error: Value = serde_json::from_slice(&body).unwrap_or_default();
     let error = error.get("error").unwrap_or(&error);
-    tracing::warn!(%status, code = code(error), "the model's endpoint refused");
+    tracing::warn!(%status, code = word(error), "the model's endpoint refused");
     of_status(status, error, key)
 }
 
@@ -48,7 +49,7 @@ pub(super) fn in_stream(error: &Value, key: Option<&SecretString>) -> Failure {
         .and_then(Value::as_u64)
         .and_then(|it| u16::try_from(it).ok())
         .and_then(|it| StatusCode::from_u16(it).ok());
-    match (status, code(error)) {
+    match (status, word(error)) {
         (Some(status), _) => of_status(status, error, key),
         (None, "rate_limit_exceeded" | "rate_limit_error") => {
             of_status(StatusCode::TOO_MANY_REQUESTS, error, key)
@@ -56,47 +57,47 @@ pub(super) fn in_stream(error: &Value, key: Option<&SecretString>) -> Failure {
         (None, "server_error" | "overloaded_error" | "service_unavailable") => {
             of_status(StatusCode::SERVICE_UNAVAILABLE, error, key)
         }
-        (None, _) => Failure::passing("model_error", said("the model failed", error, key)),
+        (None, _) => Failure::passing(code::MODEL_ERROR, said("the model failed", error, key)),
     }
 }
 
 fn of_status(status: StatusCode, error: &Value, key: Option<&SecretString>) -> Failure {
     let number = status.as_u16();
-    match (number, code(error)) {
+    match (number, word(error)) {
         (401 | 403, _) => Failure::lasting(
-            "model_auth",
+            code::MODEL_AUTH,
             format!("the model's endpoint refused the key (HTTP {number})"),
         ),
         (_, "insufficient_quota") | (402, _) => {
-            Failure::lasting("model_quota", "the account's quota at the model is used up")
+            Failure::lasting(code::MODEL_QUOTA, "the account's quota at the model is used up")
         }
         (429, _) => Failure::passing(
-            "model_rate_limited",
+            code::MODEL_RATE_LIMITED,
             "the model's endpoint takes no more questions for now (HTTP 429)",
         ),
         (_, "context_length_exceeded") | (413, _) => Failure::lasting(
-            "model_context_length",
+            code::MODEL_CONTEXT_LENGTH,
             said("the conversation is too long for the model", error, key),
         ),
         (408 | 500..=599, _) => Failure::passing(
-            "model_unavailable",
+            code::MODEL_UNAVAILABLE,
             said(&format!("the model's endpoint failed (HTTP {number})"), error, key),
         ),
         (404, _) => Failure::lasting(
-            "model_unknown",
+            code::MODEL_UNKNOWN,
             said("the endpoint does not know the model (HTTP 404)", error, key),
         ),
         _ => Failure::lasting(
-            "model_error",
+            code::MODEL_ERROR,
             said(&format!("the model's endpoint refused (HTTP {number})"), error, key),
         ),
     }
 }
 
 /// The provider's word for the error: its code, else its type.
-fn code(error: &Value) -> &str {
-    let word = |name| error.get(name).and_then(Value::as_str);
-    word("code").or_else(|| word("type")).unwrap_or("")
+fn word(error: &Value) -> &str {
+    let field = |name| error.get(name).and_then(Value::as_str);
+    field("code").or_else(|| field("type")).unwrap_or("")
 }
 
 /// Our sentence, with the provider's own when it is plain text without the key.

@@ -1,18 +1,20 @@
 //! An endpoint's event stream, as what the model says. Pure but for the clock:
 //! it reads any stream of bytes.
 //!
-//! An answer is whole only with a `finish_reason`. Refuses events past
-//! [`MAX_EVENT`] and silence past the time allowed; comments are silence.
+//! An answer is whole only with a `finish_reason`, and what may follow that is
+//! not waited for long. Refuses events past [`MAX_EVENT`]. Says nothing of
+//! comments: for whoever waits they are silence.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use proto::Usage;
+use proto::{Usage, code};
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::SecretString;
@@ -20,11 +22,14 @@ use sse_stream::{Sse, SseByteStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::chunk::{Choice, Chunk};
-use super::{Times, fault};
+use super::fault;
 use crate::model::{Failure, Said};
 
 /// The most that may come without an event ending, in bytes.
 const MAX_EVENT: usize = 1024 * 1024;
+
+/// How long something may follow the end of the text.
+const TAIL: Duration = Duration::from_secs(5);
 
 /// Refuses a success that is no event stream.
 pub(super) fn checked(response: Response) -> Result<Response, Failure> {
@@ -33,13 +38,12 @@ pub(super) fn checked(response: Response) -> Result<Response, Failure> {
     if kind.is_empty() || kind.to_ascii_lowercase().starts_with("text/event-stream") {
         return Ok(response);
     }
-    Err(Failure::lasting("model_error", "the model's endpoint does not stream its answers"))
+    Err(Failure::lasting(code::MODEL_ERROR, "the model's endpoint does not stream its answers"))
 }
 
 /// Reads the stream to the end of the answer.
 pub(super) fn said<S, E>(
     bytes: S,
-    times: Times,
     model: String,
     key: Option<SecretString>,
 ) -> impl Stream<Item = Result<Said, Failure>> + Send
@@ -57,11 +61,10 @@ where
     let reply = Reply {
         events: Box::pin(SseByteStream::new(bounded)),
         pending,
-        times,
         model,
         key,
         ready: VecDeque::new(),
-        silent_after: Instant::now() + times.idle,
+        over_after: None,
         usage: None,
         finish: None,
         over: false,
@@ -100,12 +103,11 @@ struct Reply<S> {
     events: Pin<Box<S>>,
     /// Bytes that came since the last event.
     pending: Arc<AtomicUsize>,
-    times: Times,
     model: String,
     key: Option<SecretString>,
     ready: VecDeque<Said>,
-    /// When the wait for the next chunk ends.
-    silent_after: Instant,
+    /// When the wait for more ends, once the text has.
+    over_after: Option<Instant>,
     usage: Option<Usage>,
     finish: Option<&'static str>,
     over: bool,
@@ -131,21 +133,21 @@ where
 
     /// Reads one event. After the `finish_reason` nothing can fail any more.
     async fn read(&mut self) -> Result<(), Failure> {
-        let next = timeout_at(self.silent_after, self.events.next()).await;
+        let next = match self.over_after {
+            Some(until) => timeout_at(until, self.events.next()).await.unwrap_or(None),
+            None => self.events.next().await,
+        };
         match (next, self.finish) {
-            (Ok(Some(Ok(event))), _) => self.take(event),
-            (Ok(None | Some(Err(_))) | Err(_), Some(_)) => {
+            (Some(Ok(event)), _) => self.take(event),
+            (None | Some(Err(_)), Some(_)) => {
                 self.end();
                 Ok(())
             }
-            (Ok(None), None) => {
-                Err(Failure::passing("model_cut", "the model's answer broke off before its end"))
-            }
-            (Ok(Some(Err(error))), None) => Err(broken(&error)),
-            (Err(_), None) => Err(Failure::passing(
-                "model_timeout",
-                "the model fell silent in the middle of its answer",
+            (None, None) => Err(Failure::passing(
+                code::MODEL_CUT,
+                "the model's answer broke off before its end",
             )),
+            (Some(Err(error)), None) => Err(broken(&error)),
         }
     }
 
@@ -156,7 +158,7 @@ where
             "" => return Ok(()),
             "[DONE]" if self.finish.is_none() => {
                 return Err(Failure::passing(
-                    "model_cut",
+                    code::MODEL_CUT,
                     "the model's answer ended without saying why",
                 ));
             }
@@ -168,7 +170,7 @@ where
         }
         let Ok(chunk) = serde_json::from_str::<Chunk>(&data) else {
             return Err(Failure::passing(
-                "model_error",
+                code::MODEL_ERROR,
                 "the model's endpoint sent something that is no answer",
             ));
         };
@@ -181,11 +183,7 @@ where
         if let Some(choice) = choice {
             self.choice(choice)?;
         }
-        let patience = match self.finish {
-            None => self.times.idle,
-            Some(_) => self.times.tail,
-        };
-        self.silent_after = Instant::now() + patience;
+        self.over_after = self.finish.map(|_| Instant::now() + TAIL);
         Ok(())
     }
 
@@ -204,7 +202,7 @@ where
             Some("content_filter") => Some("content_filter"),
             Some("tool_calls" | "function_call") => {
                 return Err(Failure::lasting(
-                    "model_error",
+                    code::MODEL_ERROR,
                     "the model asked for a tool that it was not given",
                 ));
             }
@@ -224,26 +222,24 @@ fn broken(error: &sse_stream::Error) -> Failure {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(it) = cause {
         if let Some(Unreadable::TooLong) = it.downcast_ref() {
-            return Failure::lasting("model_error", "the model sent an event that is too long");
+            return Failure::lasting(code::MODEL_ERROR, "the model sent an event that is too long");
         }
         cause = it.source();
     }
     tracing::warn!(%error, "the model's answer broke off");
-    Failure::passing("model_cut", "the model's answer broke off before its end")
+    Failure::passing(code::MODEL_CUT, "the model's answer broke off before its end")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TIMES: Times = super::super::TIMES;
-
     /// What is said of these pieces of a body; with `silent`, nothing follows
     /// them, not even the end.
     async fn read(pieces: &[&[u8]], silent: bool) -> Vec<Result<Said, Failure>> {
         let pieces: Vec<_> = pieces.iter().map(|it| Ok(Bytes::copy_from_slice(it))).collect();
         let bytes = futures::stream::iter(pieces);
-        let said = |bytes| said::<_, std::io::Error>(bytes, TIMES, "openai/m".to_owned(), None);
+        let said = |bytes| said::<_, std::io::Error>(bytes, "openai/m".to_owned(), None);
         if silent {
             return said(bytes.chain(futures::stream::pending()).boxed()).collect().await;
         }
@@ -306,19 +302,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_ends_an_answer_and_comments_are_silence() {
-        assert_eq!(failure(&[A], true).await, ("model_timeout", true));
+    async fn comments_and_empty_events_say_nothing() {
         let comments = futures::stream::unfold(0, |n| async move {
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             let line = if n % 2 == 0 { ": still here\n\n" } else { "data:\n\n" };
             Some((Ok(Bytes::from_static(line.as_bytes())), n + 1))
         });
-        let began = Instant::now();
-        let answer = said::<_, std::io::Error>(comments, TIMES, String::new(), None);
-        let said: Vec<_> = answer.collect().await;
-        assert_eq!(said.len(), 1);
-        assert_eq!(said[0].as_ref().unwrap_err().code, "model_timeout");
-        assert_eq!(began.elapsed(), TIMES.idle);
+        let mut answer = Box::pin(said::<_, std::io::Error>(comments, String::new(), None));
+        let heard = tokio::time::timeout(Duration::from_secs(600), answer.next()).await;
+        assert!(heard.is_err(), "{heard:?}");
     }
 
     #[tokio::test(start_paused = true)]
