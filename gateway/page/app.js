@@ -77,6 +77,7 @@ async function resume(mine) {
 function hear(frame) {
   const data = JSON.parse(frame.data);
   if (frame.event === "gap") return gap(data.gap);
+  if (frame.event === "deleted") return erased();
   const turn = conversation.apply(frame.event, data);
   if (frame.event === "started") speak(words.answering);
   if (!turn.active) {
@@ -90,6 +91,17 @@ function gap({ reason, asked }) {
   if (asked !== "start") return open();
   page.notice.textContent = reason === "expired" ? words.expired : words.reset;
   page.notice.hidden = false;
+}
+
+/** The conversation was deleted, here or elsewhere: what follows is a new one. */
+function erased() {
+  page.notice.textContent = words.deleted;
+  page.notice.hidden = conversation.turns.length === 0;
+  conversation = new Conversation();
+  views = new Map();
+  dirty = new Set();
+  page.list.replaceChildren();
+  draw();
 }
 
 const STATES = {

@@ -1,4 +1,9 @@
 //! Waiting for a turn's end, for clients that take one JSON object.
+//!
+//! A turn that was erased with its session is `cancelled` with the error
+//! `session_deleted` and no text. When this process drains, the answer is 503
+//! with the turn's id: the turn goes on, and the same request with its
+//! idempotency key gets its answer elsewhere.
 
 use std::sync::Arc;
 
@@ -13,6 +18,7 @@ use crate::dialect::answer::Gathering;
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 use crate::stream::Opened;
+use crate::turn;
 
 /// Gathers a turn until it has ended.
 pub(crate) async fn wait(
@@ -23,7 +29,7 @@ pub(crate) async fn wait(
 ) -> Result<Response, Refusal> {
     let name = turn.to_string();
     let mut gathering = Gathering::default();
-    let ended = loop {
+    let answered = loop {
         let followed = tokio::select! {
             biased;
             () = edge.life.draining() => break Err(draining(turn)),
@@ -32,7 +38,14 @@ pub(crate) async fn wait(
         match followed {
             Ok(Followed::Entry(stored)) if stored.entry.turn_id == name => {
                 if let Some(ending) = gathering.entry(&stored) {
-                    break Ok(ending);
+                    break Ok(gathering.finish(session, turn, ending));
+                }
+            }
+            Ok(Followed::Entry(stored)) if stored.entry.is_tombstone() => {
+                match turn::is_erased(&edge.broker, session, turn, &stored).await {
+                    Ok(true) => break Ok(Gathering::erased(session, turn)),
+                    Ok(false) => {}
+                    Err(error) => break Err(Refusal::from(error).about(turn)),
                 }
             }
             Ok(Followed::Entry(_)) => {}
@@ -43,16 +56,15 @@ pub(crate) async fn wait(
     if let Some(leaving) = &mut leaving {
         leaving.disarm();
     }
-    let answer = gathering.finish(session, turn, ended?);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answered?)).into_response())
 }
 
 fn draining(turn: TurnId) -> Refusal {
-    let detail = "this server stops; the turn goes on and can be followed elsewhere";
-    Refusal::new(Code::Unavailable, detail).about(turn)
+    let detail = "this server stops; the turn goes on, and can be followed or asked for elsewhere";
+    Refusal::new(Code::Draining, detail).about(turn)
 }
 
 fn lost(turn: TurnId) -> Refusal {
     let detail = "a part of the turn is no longer kept";
-    Refusal::new(Code::NotFound, detail).about(turn)
+    Refusal::new(Code::TurnExpired, detail).about(turn)
 }

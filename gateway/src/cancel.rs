@@ -80,6 +80,53 @@ pub(crate) fn entry(last: Option<&Stored>, pending: &[TurnId], turn: TurnId) -> 
     Entry::after(last, &turn.to_string(), 0, vec![event])
 }
 
+/// Asks to stop what runs, or is to run next, before a turn that waits.
+pub(crate) async fn before(edge: &Edge, session: &Session, turn: TurnId) -> Result<(), Refusal> {
+    let log = edge.broker.log.as_ref();
+    for _ in 0..TRIES {
+        let last = log.last(session).await?;
+        let pending = edge.broker.queue.pending(session).await?;
+        let pending: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
+        let state = last.as_ref().and_then(|it| it.entry.state.as_ref());
+        let Some(target) = in_front(state, &pending, turn) else {
+            return Ok(());
+        };
+        let entry = entry(last.as_ref(), &pending, target);
+        match broker::append(log, session, &entry).await? {
+            Outcome::Stored(_) => return Ok(()),
+            Outcome::Refused => {}
+        }
+    }
+    Err(too_fast())
+}
+
+/// The turn to be stopped for another one. While that has its job, no later
+/// turn runs: one that runs is before it.
+fn in_front(state: Option<&SessionState>, pending: &[TurnId], turn: TurnId) -> Option<TurnId> {
+    let place = pending.iter().position(|it| *it == turn)?;
+    match decide(state, &pending[..place], None) {
+        Decision::Append(target) if target != turn => Some(target),
+        Decision::Append(_)
+        | Decision::AlreadyAsked(_)
+        | Decision::Ended(..)
+        | Decision::Unknown => None,
+    }
+}
+
+/// Whether the log alone tells what a request comes to: the turn that runs is
+/// meant, and there are no cancels to be pruned. Each question saved is one less
+/// in which a fast turn says more and the append is refused.
+fn needs_no_jobs(state: Option<&SessionState>, asked: Option<TurnId>) -> bool {
+    let Some(state) = state.filter(|it| it.status() == Status::Running) else {
+        return false;
+    };
+    state.cancels.is_empty() && (asked.is_none() || asked == turn_of(state))
+}
+
+fn too_fast() -> Refusal {
+    Refusal::new(Code::Unavailable, "the session's log goes on too fast; try again")
+}
+
 /// Asks to stop a turn, until the log has taken it or it is of no use.
 pub(crate) async fn request(
     edge: &Edge,
@@ -91,9 +138,13 @@ pub(crate) async fn request(
         // A job that waits after the log was read has not started, as long as
         // the append finds the log unchanged.
         let last = log.last(session).await?;
-        let pending = edge.broker.queue.pending(session).await?;
-        let pending: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
         let state = last.as_ref().and_then(|it| it.entry.state.as_ref());
+        let pending = if needs_no_jobs(state, asked) {
+            Vec::new()
+        } else {
+            let pending = edge.broker.queue.pending(session).await?;
+            pending.into_iter().map(|it| it.turn).collect()
+        };
         match (decide(state, &pending, asked), asked) {
             (Decision::Append(turn), _) => {
                 let entry = entry(last.as_ref(), &pending, turn);
@@ -117,7 +168,7 @@ pub(crate) async fn request(
             }
         }
     }
-    Err(Refusal::new(Code::Unavailable, "the session's log goes on too fast; try again"))
+    Err(too_fast())
 }
 
 /// A request to stop.
@@ -253,6 +304,49 @@ mod tests {
             let decided = decide(state.as_ref(), &pending, asked.map(turn));
             assert_eq!(decided, expected, "{state:?} {pending:?} {asked:?}");
         }
+    }
+
+    #[test]
+    fn an_interrupting_turn_stops_only_what_is_before_it() {
+        let running = |cancels| state(Status::Running, 1, Ending::Unspecified, cancels);
+        let done = state(Status::Idle, 1, Ending::Completed, &[]);
+        for (state, pending, expected) in [
+            (None, vec![2], None),
+            (None, vec![1, 2], Some(1)),
+            (Some(running(&[])), vec![1, 2], Some(1)),
+            (Some(running(&[])), vec![2], Some(1)),
+            (Some(running(&[1])), vec![1, 2], None),
+            (Some(running(&[])), vec![1], None),
+            (Some(done.clone()), vec![1, 2, 3], None),
+            (Some(done.clone()), vec![1, 3, 2], Some(3)),
+            (Some(done), vec![3], None),
+            (Some(state(Status::Running, 2, Ending::Unspecified, &[])), vec![2, 3], None),
+        ] {
+            let pending: Vec<_> = pending.into_iter().map(turn).collect();
+            let found = in_front(state.as_ref(), &pending, turn(2));
+            assert_eq!(found, expected.map(turn), "{state:?} {pending:?}");
+        }
+    }
+
+    #[test]
+    fn where_the_log_alone_decides_the_jobs_change_nothing() {
+        let none = Ending::Unspecified;
+        for cancels in [&[][..], &[1], &[2]] {
+            let running = state(Status::Running, 1, none, cancels);
+            for asked in [None, Some(1), Some(2)] {
+                let asked = asked.map(turn);
+                let alone = decide(Some(&running), &[], asked);
+                let with_jobs = decide(Some(&running), &[turn(1), turn(2)], asked);
+                if needs_no_jobs(Some(&running), asked) {
+                    assert_eq!(alone, with_jobs, "{cancels:?} {asked:?}");
+                }
+            }
+        }
+        let running = state(Status::Running, 1, none, &[]);
+        assert!(
+            needs_no_jobs(Some(&running), Some(turn(1))) && needs_no_jobs(Some(&running), None)
+        );
+        assert!(!needs_no_jobs(Some(&running), Some(turn(2))) && !needs_no_jobs(None, None));
     }
 
     #[test]

@@ -26,8 +26,15 @@ pub struct Config {
     pub body_timeout: Duration,
     /// The largest request body, in bytes.
     pub body_bytes: usize,
-    /// How long a peer may refuse to take what is sent to it.
+    /// How long a peer may take nothing of what is sent to it before its
+    /// connection is closed; a stream of HTTP/2 whose window stays shut is reset,
+    /// after half of it more at most.
     pub write_timeout: Duration,
+    /// How much of what is sent the system may hold for one connection, in
+    /// bytes. Linux takes twice as much, for its own bookkeeping.
+    pub socket_bytes: usize,
+    /// How long an open connection may take to end once the process drains.
+    pub drain_timeout: Duration,
     /// Silence on a stream after which a comment is sent.
     pub keep_alive: Duration,
     /// How long the broker may take to answer one request's calls.
@@ -50,6 +57,8 @@ impl Default for Config {
             body_timeout: Duration::from_secs(15),
             body_bytes: 1024 * 1024,
             write_timeout: Duration::from_secs(30),
+            socket_bytes: 64 * 1024,
+            drain_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
             broker_timeout: Duration::from_secs(15),
             disconnect_grace: Duration::from_secs(5),

@@ -24,7 +24,16 @@ pub(crate) trait Dialect: Send + 'static {
 
     /// Entries are missing here.
     fn gap(&mut self, gap: &event::Kind, out: &mut String);
+
+    /// The running turn up to a place, as one entry.
+    fn so_far(&mut self, at: Position, stored: &Stored, out: &mut String) {
+        self.entry(at, stored, 0, out);
+    }
 }
+
+/// How a turn that was erased with its session is explained; its status is
+/// `cancelled`.
+pub(crate) const ERASED: &str = "The session was deleted.";
 
 /// How an ending is called in answers.
 pub(crate) fn ending_name(ending: Ending) -> &'static str {

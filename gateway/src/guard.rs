@@ -16,8 +16,12 @@ use crate::problem::{Code, Refusal};
 /// Routes that have effects although they are asked with GET.
 const EFFECTS: [&str; 1] = ["/stream"];
 
+/// Routes that answer to the end.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+
 /// Passes a request on, or refuses it.
 pub(crate) async fn check(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let persists = request.version() < Version::HTTP_2;
     let mut response = match judge(&edge, &request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
@@ -30,11 +34,17 @@ pub(crate) async fn check(State(edge): State<Arc<Edge>>, request: Request, next:
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    if persists && edge.life.is_draining() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
 fn judge(edge: &Edge, request: &Request) -> Result<(), Refusal> {
     let uri = request.uri();
+    if edge.life.is_draining() && !HEALTH.contains(&uri.path()) {
+        return Err(Refusal::new(Code::Draining, "this server stops; ask another one"));
+    }
     let length = uri.path_and_query().map_or(0, |it| it.as_str().len());
     if length > edge.config.uri_bytes {
         let most = edge.config.uri_bytes;

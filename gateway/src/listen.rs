@@ -2,13 +2,16 @@
 //!
 //! Written by hand because the framework's own loop has no header timeout, no
 //! connection cap and takes two framings at once. Survives running out of
-//! descriptors; a peer that sends or takes nothing is let go.
+//! descriptors; a peer that sends or takes nothing is let go. A drain closes the
+//! listener at once, and gives open connections a while to end by themselves.
 
 mod bare;
 mod framing;
 mod peers;
+mod stall;
 mod wire;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,16 +23,18 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use process::Lifecycle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use crate::Config;
 use crate::problem::{Code, Refusal};
 use peers::Peers;
+use stall::{Stall, Streams, Watched};
 use wire::Wire;
 
 /// The pause after the system refused a connection for want of descriptors.
@@ -45,7 +50,7 @@ const SEND_BYTES: usize = 64 * 1024;
 pub(crate) async fn run(config: &Config, listener: TcpListener, router: Router, life: &Lifecycle) {
     let room = Arc::new(Semaphore::new(config.connections));
     let peers = Peers::new(config.connections_per_peer);
-    let builder = Arc::new(builder(config));
+    let builder = Arc::new(builder(config, life));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -63,9 +68,10 @@ pub(crate) async fn run(config: &Config, listener: TcpListener, router: Router, 
             builder: Arc::clone(&builder),
             router: router.clone(),
             life: life.clone(),
+            drain_timeout: config.drain_timeout,
         };
         let wire = Wire::new(stream, config);
-        life.spawn(async move {
+        life.spawn_as("connections", async move {
             connection.serve(wire).await;
             drop((room, place));
         });
@@ -99,9 +105,10 @@ fn is_of_one_peer(error: &io::Error) -> bool {
     )
 }
 
-fn builder(config: &Config) -> Builder<TokioExecutor> {
+fn builder(config: &Config, life: &Lifecycle) -> Builder<Streams> {
     let head = u32::try_from(config.head_bytes).unwrap_or(u32::MAX);
-    let mut builder = Builder::new(TokioExecutor::new());
+    let streams = Streams { life: life.clone(), patience: config.write_timeout };
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -120,9 +127,10 @@ fn builder(config: &Config) -> Builder<TokioExecutor> {
 }
 
 struct Connection {
-    builder: Arc<Builder<TokioExecutor>>,
+    builder: Arc<Builder<Streams>>,
     router: Router,
     life: Lifecycle,
+    drain_timeout: Duration,
 }
 
 impl Connection {
@@ -137,7 +145,11 @@ impl Connection {
                 if ambiguous {
                     return Ok(refuse());
                 }
-                router.oneshot(request.map(Body::new)).await
+                let response = router.oneshot(request.map(Body::new)).await?;
+                Ok::<_, Infallible>(match Stall::here() {
+                    Some(stall) => response.map(|body| Body::new(Watched { body, stall })),
+                    None => response,
+                })
             }
         });
         let connection = self.builder.serve_connection(TokioIo::new(wire), service);
@@ -147,7 +159,11 @@ impl Connection {
             ended = connection.as_mut() => ended,
             () = self.life.draining() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                // Streams end now; what is left is a peer that takes nothing.
+                match timeout(self.drain_timeout, connection).await {
+                    Ok(ended) => ended,
+                    Err(_elapsed) => return,
+                }
             }
         };
         if let Err(error) = ended {

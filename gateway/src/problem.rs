@@ -24,6 +24,7 @@ pub(crate) enum Code {
     BodyTimeout,
     TurnInProgress,
     TurnEnded,
+    TurnExpired,
     TooLarge,
     UriTooLong,
     HeadTooLarge,
@@ -33,6 +34,8 @@ pub(crate) enum Code {
     QueueFull,
     Internal,
     Unavailable,
+    Draining,
+    NoRoom,
     Busy,
 }
 
@@ -52,6 +55,7 @@ impl Code {
             Self::BodyTimeout => ("body_timeout", "Body took too long", S::REQUEST_TIMEOUT),
             Self::TurnInProgress => ("turn_in_progress", "A turn is in progress", S::CONFLICT),
             Self::TurnEnded => ("turn_ended", "The turn has ended", S::CONFLICT),
+            Self::TurnExpired => ("turn_expired", "The turn is no longer kept", S::GONE),
             Self::TooLarge => ("too_large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UriTooLong => ("uri_too_long", "URI too long", S::URI_TOO_LONG),
             Self::HeadTooLarge => {
@@ -69,6 +73,8 @@ impl Code {
             Self::QueueFull => ("queue_full", "Queue is full", S::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", "Internal error", S::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "Unavailable", S::SERVICE_UNAVAILABLE),
+            Self::Draining => ("draining", "Server stops", S::SERVICE_UNAVAILABLE),
+            Self::NoRoom => ("no_room", "No room left", S::INSUFFICIENT_STORAGE),
             Self::Busy => ("busy", "Too many open streams", S::SERVICE_UNAVAILABLE),
         }
     }
@@ -166,14 +172,15 @@ impl From<broker::Error> for Refusal {
             E::TooLarge { .. } => {
                 (Code::TooLarge, "question, history and metadata together are too large")
             }
+            E::NoRoom(_) => (Code::NoRoom, "the store has no room left; nothing was stored"),
             E::Unavailable(_) => (Code::Unavailable, "the broker does not answer; try again"),
             E::Conflict | E::Unsuitable(_) | E::Corrupt(_) | _ => {
                 tracing::error!(%error, "the broker failed");
                 (Code::Internal, "the broker could not do this; its log says why")
             }
         };
-        if matches!(error, E::Unavailable(_)) {
-            tracing::warn!(%error, "the broker did not answer");
+        if matches!(error, E::Unavailable(_) | E::NoRoom(_)) {
+            tracing::warn!(%error, "the broker could not do this now");
         }
         Self::new(code, detail)
     }
@@ -186,7 +193,12 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::INSUFFICIENT_STORAGE
+        ) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

@@ -12,11 +12,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
-use crate::{cancel, chat, events, guard, page, session, status, turns};
+use crate::{cancel, chat, erase, events, guard, page, session, status, turns};
 
 pub(crate) fn router(edge: Arc<Edge>) -> Router {
     Router::new()
-        .route("/v1/sessions/{session}", get(session::get))
+        .route("/v1/sessions/{session}", get(session::get).delete(erase::delete))
         .route("/v1/sessions/{session}/turns", post(turns::ask))
         .route("/v1/sessions/{session}/events", get(events::events))
         .route("/v1/sessions/{session}/cancel", post(cancel::cancel))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use broker::Synced;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -30,7 +31,15 @@ struct Status {
 struct Broker {
     kind: &'static str,
     place: String,
+    /// What an acknowledgement is worth, in a sentence.
     durability: String,
+    /// The same in a word: `memory`, `disk`, `replicated` or `fsynced`.
+    level: &'static str,
+    /// On how many machines everything is kept.
+    copies: usize,
+    /// When it is safe from a power cut: `always`, `never`, `unknown: …`, or
+    /// `within` a number of seconds.
+    synced: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,7 +56,7 @@ pub(crate) async fn healthz() -> impl IntoResponse {
 /// `GET /readyz`: the process takes work and reaches its broker.
 pub(crate) async fn readyz(State(edge): Shared) -> Result<impl IntoResponse, Refusal> {
     if edge.life.is_draining() {
-        return Err(Refusal::new(Code::Unavailable, "this server stops"));
+        return Err(Refusal::new(Code::Draining, "this server stops"));
     }
     depth(&edge).await?;
     Ok(Json(Health { status: "ready" }))
@@ -59,8 +68,24 @@ pub(crate) async fn status(State(edge): Shared) -> Result<impl IntoResponse, Ref
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         queue: Queue { depth: depth(&edge).await? },
-        broker: Broker { kind: profile.kind, place: profile.place, durability: profile.durability },
+        broker: Broker {
+            kind: profile.kind,
+            place: profile.place,
+            durability: profile.durability,
+            level: profile.level.name(),
+            copies: profile.copies,
+            synced: synced(profile.synced),
+        },
     }))
+}
+
+fn synced(synced: Synced) -> String {
+    match synced {
+        Synced::Always => "always".to_owned(),
+        Synced::Within(window) => format!("within {} s", window.as_secs_f64()),
+        Synced::Never => "never".to_owned(),
+        Synced::Unknown(why) => format!("unknown: {why}"),
+    }
 }
 
 async fn depth(edge: &crate::edge::Edge) -> Result<u64, Refusal> {

@@ -1,8 +1,12 @@
 //! Following a session for one client and handing it to a dialect.
 //!
-//! A turn's stream ends cleanly only after the turn's stored end. When the log
-//! fails, or this process drains, it is cut, so that no client takes that for
-//! an end. A session's own stream has no end, and may be closed cleanly.
+//! A turn's stream ends cleanly only after the turn's stored end, or after the
+//! tombstone of its session. When the log fails, or this process drains, it is
+//! cut, so that no client takes that for an end. A session's own stream has no
+//! end, and may be closed cleanly. Streams end between two entries.
+//!
+//! A reader holds what `Follow` bounds, one entry and its frames. They are
+//! handed on in pieces, and the next one is made when the last was taken.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,6 +28,7 @@ use crate::edge::Edge;
 use crate::mark::{Mark, position};
 use crate::problem::Refusal;
 use crate::question::Question;
+use crate::so_far::{SoFar, Taken};
 use crate::submit::{Standing, submit_beside};
 use crate::turn;
 
@@ -34,17 +39,19 @@ pub(crate) enum Cut {
     Draining,
     #[error("the log failed")]
     Log(#[from] broker::Error),
-    #[error("the session was erased")]
-    Deleted,
     #[error("the log no longer has the turn")]
     Gap,
 }
+
+/// The most bytes that are handed to a connection at once.
+const PIECE: usize = 16 * 1024;
 
 /// A reader of a session, and room for it.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) session: Session,
     pub(crate) follow: Follow,
+    from: From,
     /// What the client has already.
     pub(crate) has: Option<Mark>,
     pub(crate) room: OwnedSemaphorePermit,
@@ -52,7 +59,7 @@ pub(crate) struct Opened {
 
 /// Submits a question and opens a reader at the beginning of its turn.
 pub(crate) async fn ask(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     question: &Question,
     has: Option<Mark>,
 ) -> Result<Opened, Refusal> {
@@ -68,15 +75,15 @@ pub(crate) async fn ask(
             // has it; what the client has is skipped on the way.
             (Some(begins), _) => From::At(position(epoch, begins)),
             (None, Some(mark)) => mark.from(),
-            (None, None) => return Ok((follower, has)),
+            (None, None) => return Ok((follower, From::Now, has)),
         };
         let has = has.filter(|it| it.position.epoch == epoch);
-        Ok((follow(edge, &question.session, from).await?, has))
+        Ok((follow(edge, &question.session, from).await?, from, has))
     };
     let opened = edge.within(opening).await;
-    let (follow, has) = opened.map_err(|it| it.in_doubt(question.turn, question.keyed))?;
+    let (follow, from, has) = opened.map_err(|it| it.in_doubt(question.turn, question.keyed))?;
     let session = question.session.clone();
-    Ok(Opened { session, follow: follow.expecting(), has, room })
+    Ok(Opened { session, follow: follow.expecting(), from, has, room })
 }
 
 /// Opens a reader at the beginning of a turn that was asked before; `None` when
@@ -92,15 +99,17 @@ pub(crate) async fn again(
         let waiting = edge.broker.queue.pending(session).await?;
         let found = turn::find(edge.broker.log.as_ref(), session, turn).await?;
         if let Some(found) = found {
-            let begins = position(edge.broker.log.epoch(), found.begins);
-            return Ok(Some(follow(edge, session, From::At(begins)).await?));
+            let begins = From::At(position(edge.broker.log.epoch(), found.begins));
+            return Ok(Some((follow(edge, session, begins).await?, begins)));
         }
-        Ok(Some(follower).filter(|_| waiting.iter().any(|it| it.turn == turn)))
+        let waits = waiting.iter().any(|it| it.turn == turn);
+        Ok(waits.then_some((follower, From::Now)))
     };
     let opened = edge.within(opening).await?;
-    Ok(opened.map(|follow| Opened {
+    Ok(opened.map(|(follow, from)| Opened {
         session: session.clone(),
         follow: follow.expecting(),
+        from,
         has: None,
         room,
     }))
@@ -125,18 +134,17 @@ pub(crate) fn of_turn(
     (turn, leaving): (TurnId, Option<OnDisconnect>),
     dialect: impl Dialect,
 ) -> Response {
-    Reader::new(edge, opened, Some(turn), dialect).respond(leaving, "")
+    Reader::new(edge, opened, Some(turn), dialect).respond(leaving)
 }
 
-/// Answers with a session, for as long as the client stays. `before` is said
-/// first.
-pub(crate) fn of_session(
-    edge: &Arc<Edge>,
-    opened: Opened,
-    before: &str,
-    dialect: impl Dialect,
-) -> Response {
-    Reader::new(edge, opened, None, dialect).respond(None, before)
+/// Answers with a session, for as long as the client stays. One that begins
+/// with the running turn is told it up to now as one event.
+pub(crate) fn of_session(edge: &Arc<Edge>, opened: Opened, dialect: impl Dialect) -> Response {
+    let late = opened.from == From::Turn;
+    let so_far = SoFar::of(opened.follow.head().filter(|_| late));
+    let mut reader = Reader::new(edge, opened, None, dialect);
+    reader.so_far = so_far;
+    reader.respond(None)
 }
 
 /// Opens a reader of a session.
@@ -149,7 +157,7 @@ pub(crate) async fn open(
     let room = edge.stream()?;
     let opening = async { Ok(follow(edge, session, from).await?) };
     let follow = edge.within(opening).await?;
-    Ok(Opened { session: session.clone(), follow, has, room })
+    Ok(Opened { session: session.clone(), follow, from, has, room })
 }
 
 struct Reader<D> {
@@ -162,7 +170,10 @@ struct Reader<D> {
     has: Option<Mark>,
     /// Whether the turn was begun anew after a gap.
     renewed: bool,
-    opening: Option<String>,
+    /// The running turn, while a late reader catches up with it.
+    so_far: Option<SoFar>,
+    /// What was made and not handed on yet.
+    rest: Bytes,
     leaving: Option<OnDisconnect>,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
     silence: Pin<Box<Sleep>>,
@@ -180,7 +191,7 @@ enum Heard {
 impl<D: Dialect> Reader<D> {
     fn new(edge: &Arc<Edge>, opened: Opened, turn: Option<TurnId>, dialect: D) -> Self {
         let now = Instant::now();
-        let life = edge.life.clone();
+        let owner = Arc::clone(edge);
         Self {
             edge: Arc::clone(edge),
             follow: opened.follow,
@@ -189,9 +200,10 @@ impl<D: Dialect> Reader<D> {
             session: opened.session,
             has: opened.has,
             renewed: false,
-            opening: None,
+            so_far: None,
+            rest: Bytes::new(),
             leaving: None,
-            drain: Box::pin(async move { life.draining().await }),
+            drain: Box::pin(async move { owner.life.draining().await }),
             silence: Box::pin(sleep_until(now + edge.config.keep_alive)),
             spoke: now,
             done: false,
@@ -199,16 +211,15 @@ impl<D: Dialect> Reader<D> {
         }
     }
 
-    fn respond(mut self, leaving: Option<OnDisconnect>, before: &str) -> Response {
+    fn respond(mut self, leaving: Option<OnDisconnect>) -> Response {
         let mut opening = String::new();
         self.dialect.open(&mut opening);
-        opening.push_str(before);
-        self.opening = Some(opening).filter(|it| !it.is_empty());
+        self.rest = opening.into();
         self.leaving = leaving;
         // Boxed: each chunk moves the state twice.
         let chunks = stream::unfold(Box::new(self), |mut reader| async move {
-            let chunk = reader.chunk().await?;
-            Some((chunk, reader))
+            let piece = reader.piece().await?;
+            Some((piece, reader))
         });
         let mut response = Response::new(Body::from_stream(chunks));
         let headers = response.headers_mut();
@@ -223,10 +234,19 @@ impl<D: Dialect> Reader<D> {
     }
 
     /// The next bytes; `None` at the clean end.
-    async fn chunk(&mut self) -> Option<Result<Bytes, Cut>> {
-        if let Some(opening) = self.opening.take() {
-            return Some(Ok(opening.into()));
+    async fn piece(&mut self) -> Option<Result<Bytes, Cut>> {
+        if self.rest.is_empty() {
+            match self.frames().await? {
+                Ok(frames) => self.rest = frames.into(),
+                Err(cut) => return Some(Err(self.cut(cut))),
+            }
         }
+        let length = self.rest.len().min(PIECE);
+        Some(Ok(self.rest.split_to(length)))
+    }
+
+    /// The frames of what comes next; `None` at the clean end.
+    async fn frames(&mut self) -> Option<Result<String, Cut>> {
         while !self.done {
             let heard = tokio::select! {
                 biased;
@@ -235,52 +255,85 @@ impl<D: Dialect> Reader<D> {
                 followed = self.follow.next() => Heard::Followed(followed),
             };
             let mut out = String::new();
-            match heard {
-                Heard::Drain => return self.drained(),
-                Heard::Silence => self.ping(&mut out),
-                Heard::Followed(Ok(Followed::Entry(stored))) => {
-                    if self.turn.is_some() && stored.entry.is_tombstone() {
-                        return Some(Err(self.cut(Cut::Deleted)));
-                    }
-                    self.entry(&stored, &mut out);
+            let told = match heard {
+                // A session's stream has no end to be taken for.
+                Heard::Drain if self.turn.is_none() => return None,
+                Heard::Drain => Err(Cut::Draining),
+                Heard::Silence => {
+                    self.ping(&mut out);
+                    Ok(())
                 }
-                Heard::Followed(Ok(Followed::Gap(gap))) => {
-                    if let Err(cut) = self.gap(&gap, &mut out).await {
-                        return Some(Err(self.cut(cut)));
-                    }
-                }
-                Heard::Followed(Err(error)) => return Some(Err(self.cut(error.into()))),
+                Heard::Followed(Ok(Followed::Entry(stored))) => self.entry(&stored, &mut out).await,
+                Heard::Followed(Ok(Followed::Gap(gap))) => self.gap(&gap, &mut out).await,
+                Heard::Followed(Err(error)) => Err(error.into()),
+            };
+            if let Err(cut) = told {
+                return Some(Err(cut));
             }
             if !out.is_empty() {
                 self.spoke = Instant::now();
-                return Some(Ok(out.into()));
+                return Some(Ok(out));
             }
         }
         None
     }
 
-    fn entry(&mut self, stored: &Stored, out: &mut String) {
-        let skip = self.skip(stored, out);
-        if let Some(turn) = &self.turn
-            && *turn != stored.entry.turn_id
-        {
-            return;
+    async fn entry(&mut self, stored: &Stored, out: &mut String) -> Result<(), Cut> {
+        let skip = self.skip(stored);
+        if self.gathers(stored, out) {
+            return Ok(());
         }
+        let ends = match &self.turn {
+            None => false,
+            Some(turn) if *turn == stored.entry.turn_id => stored.entry.ending().is_some(),
+            Some(turn)
+                if stored.entry.is_tombstone()
+                    && is_erased(&self.edge, &self.session, turn, stored).await? =>
+            {
+                true
+            }
+            Some(_) => return Ok(()),
+        };
         let at = position(self.edge.broker.log.epoch(), stored.sequence);
         out.reserve(256);
         self.dialect.entry(at, stored, skip, out);
-        self.done = self.turn.is_some() && stored.entry.ending().is_some();
-        if let Some(leaving) = self.leaving.as_mut().filter(|_| self.done) {
+        self.done = ends;
+        if let Some(leaving) = self.leaving.as_mut().filter(|_| ends) {
             leaving.disarm();
+        }
+        Ok(())
+    }
+
+    /// Whether an entry goes into what is told as one event. The last one makes
+    /// that event.
+    fn gathers(&mut self, stored: &Stored, out: &mut String) -> bool {
+        if stored.entry.is_tombstone() {
+            self.so_far = None;
+        }
+        let Some(so_far) = &mut self.so_far else { return false };
+        let taken = so_far.take(stored);
+        if matches!(taken, Taken::Last | Taken::After) {
+            self.tell_so_far(out);
+        }
+        matches!(taken, Taken::Yes | Taken::Last)
+    }
+
+    fn tell_so_far(&mut self, out: &mut String) {
+        if let Some(so_far) = self.so_far.take() {
+            let merged = so_far.into_entry();
+            let at = position(self.edge.broker.log.epoch(), merged.sequence);
+            self.dialect.so_far(at, &merged, out);
         }
     }
 
-    /// Entries are missing. A turn is then told from its beginning, once: what
-    /// is missing may be its end.
+    /// Entries are missing. The reader is then like one that comes late. A turn
+    /// is told from its beginning, once: what is missing may be its end.
     async fn gap(&mut self, gap: &event::Kind, out: &mut String) -> Result<(), Cut> {
         self.has = None;
+        self.tell_so_far(out);
         self.dialect.gap(gap, out);
         let Some(turn) = &self.turn else {
+            self.so_far = SoFar::of(self.edge.broker.log.last(&self.session).await?.as_ref());
             return Ok(());
         };
         if std::mem::replace(&mut self.renewed, true) {
@@ -293,31 +346,22 @@ impl<D: Dialect> Reader<D> {
         };
         let begins = From::At(position(log.epoch(), found.begins));
         let follow = follow(&self.edge, &self.session, begins).await?;
+        self.so_far = SoFar::of(follow.head()).filter(|it| self.turn.as_deref() == Some(it.turn()));
         self.follow = follow.expecting();
         Ok(())
     }
 
-    /// How many frames of this entry the client has. An entry of which it has a
-    /// part, and which is gone, leaves a gap.
-    fn skip(&mut self, stored: &Stored, out: &mut String) -> usize {
+    /// How many frames of this entry the client has.
+    fn skip(&mut self, stored: &Stored) -> usize {
         let Some(has) = self.has else { return 0 };
         if stored.sequence < has.position.sequence {
             return usize::MAX;
         }
         self.has = None;
-        if stored.sequence == has.position.sequence {
-            return has.frames.unwrap_or(usize::MAX);
-        }
-        if has.frames.is_none() {
+        if stored.sequence > has.position.sequence {
             return 0;
         }
-        let gap = event::Kind::Gap(proto::Gap {
-            reason: "expired".to_owned(),
-            asked: has.position.to_string(),
-            next: position(has.position.epoch, stored.sequence).to_string(),
-        });
-        self.dialect.gap(&gap, out);
-        0
+        has.frames.unwrap_or(usize::MAX)
     }
 
     fn ping(&mut self, out: &mut String) {
@@ -330,11 +374,6 @@ impl<D: Dialect> Reader<D> {
         }
     }
 
-    fn drained(&mut self) -> Option<Result<Bytes, Cut>> {
-        let cut = self.cut(Cut::Draining);
-        self.turn.is_some().then_some(Err(cut))
-    }
-
     /// Ends the stream from our side: the reader did not leave.
     fn cut(&mut self, cut: Cut) -> Cut {
         self.done = true;
@@ -343,5 +382,17 @@ impl<D: Dialect> Reader<D> {
         }
         tracing::debug!(%cut, "a stream was cut");
         cut
+    }
+}
+
+async fn is_erased(
+    edge: &Edge,
+    session: &Session,
+    turn: &str,
+    tombstone: &Stored,
+) -> broker::Result<bool> {
+    match turn.parse() {
+        Ok(turn) => turn::is_erased(&edge.broker, session, turn, tombstone).await,
+        Err(_never) => Ok(false),
     }
 }

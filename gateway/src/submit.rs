@@ -1,6 +1,7 @@
 //! Putting a question into the queue, once, when it may join.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Error, Pending, Sequence};
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::cancel;
 use crate::edge::Edge;
+use crate::keys::{self, Claimed};
 use crate::problem::{Code, Refusal};
 use crate::question::{Admission, Question};
 use crate::turn::{self, Found, turn_of};
@@ -34,7 +36,7 @@ pub(crate) enum Standing {
 /// about it: only when the look took long could the turn, and the beginning of
 /// another, have come before it, and then the standing tells where it is.
 pub(crate) async fn submit_beside<T>(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     question: &Question,
     look: impl Future<Output = broker::Result<T>> + Send,
 ) -> Result<(T, Standing), Refusal> {
@@ -50,37 +52,55 @@ pub(crate) async fn submit_beside<T>(
 }
 
 /// Submits a question. `Ok` means that it is stored.
-async fn submit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+async fn submit(edge: &Arc<Edge>, question: &Question) -> Result<Standing, Refusal> {
     let result = submit_once(edge, question).await;
     result.map_err(|it| it.in_doubt(question.turn, question.keyed))
 }
 
 /// A key that was used before has its turn in the queue or in the log. The
 /// queue alone remembers a finished turn only for a while, and would take it
-/// again; nor may a repeated request stop a turn that came after its own.
-async fn submit_once(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
-    if question.keyed
-        && let Some(standing) = known(edge, question).await?
-    {
-        return Ok(standing);
+/// again.
+async fn submit_once(edge: &Arc<Edge>, question: &Question) -> Result<Standing, Refusal> {
+    if !question.keyed {
+        return admit(edge, question).await;
     }
-    match question.admission {
-        Admission::Reject => submit_alone(edge, question).await,
-        Admission::Enqueue => enqueue(edge, question).await,
-        Admission::Interrupt => interrupt(edge, question).await,
+    match keys::claim(edge, question).await? {
+        Claimed::Open(claim) => {
+            let standing = admit(edge, question).await?;
+            claim.accepted(edge);
+            Ok(standing)
+        }
+        Claimed::Used(standing) => {
+            if standing == Standing::Unfinished {
+                make_way(edge, question).await?;
+            }
+            Ok(standing)
+        }
     }
 }
 
-async fn enqueue(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+async fn admit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+    if question.admission == Admission::Reject {
+        return submit_alone(edge, question).await;
+    }
     match place(edge, question, broker::Admission::Enqueue).await? {
+        Some(standing @ (Standing::New | Standing::Unfinished)) => {
+            make_way(edge, question).await?;
+            Ok(standing)
+        }
         Some(standing) => Ok(standing),
         None => Err(Refusal::from(Error::Busy)),
     }
 }
 
-async fn interrupt(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
-    cancel::request(edge, &question.session, None).await?;
-    enqueue(edge, question).await
+/// Stops what runs before an interrupting question, once that is in the queue:
+/// a question that finds no room stops nothing, and one that is repeated stops
+/// nothing that came after it.
+async fn make_way(edge: &Edge, question: &Question) -> Result<(), Refusal> {
+    match question.admission {
+        Admission::Interrupt => cancel::before(edge, &question.session, question.turn).await,
+        Admission::Reject | Admission::Enqueue => Ok(()),
+    }
 }
 
 async fn submit_alone(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
@@ -90,17 +110,17 @@ async fn submit_alone(edge: &Edge, question: &Question) -> Result<Standing, Refu
         if let Some(standing) = place(edge, question, admission).await? {
             return Ok(standing);
         }
-        if question.keyed
-            && let Some(standing) = known(edge, question).await?
-        {
+        if let Some(standing) = known(edge, question).await? {
             return Ok(standing);
         }
         let pending = edge.broker.queue.pending(&question.session).await?;
         let last = edge.broker.log.last(&question.session).await?;
         let state = last.as_ref().and_then(|it| it.entry.state.as_ref());
         let waiting: Vec<_> = pending.iter().map(|it| (it.sequence, it.turn)).collect();
-        match admit(state, &waiting) {
+        match join(state, &waiting) {
             Ok(next) => admission = next,
+            // The same question came in between, by another way.
+            Err(turn) if turn == question.turn => return Ok(Standing::Unfinished),
             Err(turn) => {
                 in_the_way = Some(turn);
                 break;
@@ -114,7 +134,7 @@ async fn submit_alone(edge: &Edge, question: &Question) -> Result<Standing, Refu
 /// How a question may join a session that seemed busy, or the turn that is in
 /// its way. The job of a turn that has ended is none: its acknowledgement is
 /// under way.
-fn admit(
+fn join(
     state: Option<&SessionState>,
     pending: &[(Sequence, TurnId)],
 ) -> Result<broker::Admission, TurnId> {
@@ -141,12 +161,17 @@ async fn place(
             None => Err(reused(question)),
         },
         Err(Error::Busy) => Ok(None),
+        // The same question, a moment earlier, may have taken the last place.
+        Err(error @ Error::Full(_)) if question.keyed => match known(edge, question).await? {
+            Some(standing) => Ok(Some(standing)),
+            None => Err(error.into()),
+        },
         Err(error) => Err(error.into()),
     }
 }
 
 /// What became of the same question when it was submitted before.
-async fn known(edge: &Edge, question: &Question) -> Result<Option<Standing>, Refusal> {
+pub(crate) async fn known(edge: &Edge, question: &Question) -> Result<Option<Standing>, Refusal> {
     let pending = edge.broker.queue.pending(&question.session).await?;
     if let Some(Pending { job, .. }) = pending.iter().find(|it| it.turn == question.turn) {
         if job.fingerprint != question.job.fingerprint {
@@ -163,7 +188,8 @@ async fn known(edge: &Edge, question: &Question) -> Result<Option<Standing>, Ref
     }
 }
 
-fn reused(question: &Question) -> Refusal {
+/// The refusal of a key that belongs to another question.
+pub(crate) fn reused(question: &Question) -> Refusal {
     Refusal::new(
         Code::KeyReused,
         "this Idempotency-Key was used for another question, or its turn is no longer kept",
@@ -199,7 +225,7 @@ mod tests {
             (Some(&running), vec![first], Err(turn(1))),
             (Some(&state(Status::Interrupted)), vec![first], Ok(A::IfLast(Sequence(5)))),
         ] {
-            assert_eq!(admit(state, &pending), expected, "{state:?} {pending:?}");
+            assert_eq!(join(state, &pending), expected, "{state:?} {pending:?}");
         }
     }
 }

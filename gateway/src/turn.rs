@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{Log, Result, Sequence, Stored};
+use broker::{Broker, Log, Result, Sequence, Stored};
 use proto::{Ending, Session, SessionState, TurnId, event};
 use tokio::time::sleep;
 
@@ -37,6 +37,26 @@ pub(crate) fn began(last: Option<&Stored>, turn: TurnId) -> Option<Sequence> {
 /// The turn that a state is about.
 pub(crate) fn turn_of(state: &SessionState) -> Option<TurnId> {
     state.turn_id.parse().ok()
+}
+
+/// Whether a tombstone is the end of a turn that was accepted before it was
+/// read. A question that is accepted while its session is being erased may
+/// come after it.
+pub(crate) async fn is_erased(
+    broker: &Broker,
+    session: &Session,
+    turn: TurnId,
+    tombstone: &Stored,
+) -> Result<bool> {
+    if tombstone.entry.state.as_ref().and_then(turn_of) == Some(turn) {
+        return Ok(true);
+    }
+    // In this order: a job that is gone has left its end in the log.
+    let waiting = broker.queue.pending(session).await?;
+    if waiting.iter().any(|it| it.turn == turn) {
+        return Ok(false);
+    }
+    Ok(find(broker.log.as_ref(), session, turn).await?.is_none())
 }
 
 /// Looks a turn up in all that the log still has of its session.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use broker::Sequence;
+use broker::{Log, Sequence};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use proto::Session;
 use serde::Serialize;
 
 use crate::answer;
@@ -76,8 +77,10 @@ async fn receipt(edge: &Arc<Edge>, question: &Question) -> Result<Response, Refu
             Standing::Known(found) => Some(found.begins),
             Standing::New | Standing::Unfinished => turn::began(last.as_ref(), question.turn),
         };
-        let end = last.map_or(Sequence::START, |it| it.sequence);
-        Ok(begins.map_or(end, Sequence::before))
+        match begins {
+            Some(begins) => before(log.as_ref(), &question.session, begins).await,
+            None => Ok(last.map_or(Sequence::START, |it| it.sequence)),
+        }
     };
     let doubt = |it: Refusal| it.in_doubt(question.turn, question.keyed);
     let after = edge.within(accepted).await.map_err(doubt)?;
@@ -94,6 +97,14 @@ async fn receipt(edge: &Arc<Edge>, question: &Question) -> Result<Response, Refu
         ),
     ];
     Ok((StatusCode::ACCEPTED, headers, Json(receipt)).into_response())
+}
+
+/// The place of the session that a turn's first entry follows: a reader goes on
+/// from there without a gap. The number before it is another session's.
+async fn before(log: &dyn Log, session: &Session, begins: Sequence) -> Result<Sequence, Refusal> {
+    let read = log.read(session, begins.before(), 1).await?;
+    let first = read.first().filter(|it| it.sequence == begins);
+    Ok(first.map_or(begins.before(), |it| Sequence(it.entry.follows)))
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, Refusal> {

@@ -4,8 +4,8 @@ use broker::Stored;
 use proto::{Ending, Failed, Interrupted, Session, ToolCall, TurnId, Usage, event};
 use serde::Serialize;
 
-use super::ending_name;
 use super::said::Said;
+use super::{ERASED, ending_name};
 
 /// Gathers a turn's entries.
 #[derive(Debug, Default)]
@@ -70,6 +70,13 @@ impl Gathering {
             | K::Deleted(_)
             | K::Gap(_) => {}
         }
+    }
+
+    /// The session was erased, and what the turn had said with it.
+    pub(crate) fn erased(session: &Session, turn: TurnId) -> Answer {
+        let (code, message) = ("session_deleted".to_owned(), ERASED.to_owned());
+        let error = Some(Failed { code, message, retryable: false });
+        Self { error, ..Self::default() }.finish(session, turn, Ending::Cancelled)
     }
 
     pub(crate) fn finish(self, session: &Session, turn: TurnId, ending: Ending) -> Answer {

@@ -1,11 +1,11 @@
 //! The frames of `POST /chat`: `session`, then `message`s, then `end`.
 
 use broker::{Position, Stored};
-use proto::{Event, Failed, PendingCall, SessionId, ToolCall, TurnId, event};
+use proto::{Ending, Event, Failed, PendingCall, SessionId, ToolCall, TurnId, event};
 use serde::Serialize;
 
 use super::said::Said;
-use super::{Dialect, compatible_name, frame};
+use super::{Dialect, ERASED, compatible_name, frame};
 
 /// The encoder of one turn.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ impl Chat {
             }
             K::Failed(Failed { message, .. }) => self.end(kind, Some(message), out),
             K::Completed(_) | K::Cancelled(_) => self.end(kind, None, out),
+            K::Deleted(_) => self.erased(out),
             K::Reasoning(_)
             | K::ToolResult(_)
             | K::Citation(_)
@@ -91,7 +92,6 @@ impl Chat {
             | K::Resumed(_)
             | K::HandedOver(_)
             | K::CancelRequested(_)
-            | K::Deleted(_)
             | K::Gap(_) => {}
         }
     }
@@ -101,6 +101,13 @@ impl Chat {
             let status = compatible_name(ending);
             self.frame("end", End { status, message }, out);
         }
+    }
+}
+
+impl Chat {
+    fn erased(&self, out: &mut String) {
+        let status = compatible_name(Ending::Cancelled);
+        self.frame("end", End { status, message: Some(ERASED) }, out);
     }
 }
 
@@ -168,6 +175,15 @@ mod tests {
         check(
             vec![(1, K::Failed(failed))],
             "event: end\nHEAD,\"status\":\"error\",\"message\":\"No such model.\"}\n\n",
+        );
+    }
+
+    #[test]
+    fn an_erased_session_ends_its_turns() {
+        check(
+            vec![(1, K::Text("a".into())), (0, K::Deleted(proto::Deleted {}))],
+            "event: message\nHEAD,\"type\":\"text_chunk\",\"content\":\"a\"}\n\n\
+             event: end\nHEAD,\"status\":\"cancelled\",\"message\":\"The session was deleted.\"}\n\n",
         );
     }
 

@@ -23,37 +23,21 @@ impl Native {
     }
 
     /// One frame; `id` is what resumes after it.
-    pub(crate) fn frame(
-        &self,
-        id: std::fmt::Arguments<'_>,
-        entry: &Entry,
-        event: &Event,
-        out: &mut String,
-    ) {
+    fn frame(&self, id: std::fmt::Arguments<'_>, entry: &Entry, event: &Event, out: &mut String) {
         let _infallible = writeln!(out, "id: {id}");
         self.unnumbered(entry, event, out);
     }
 
     /// A frame that a reader cannot resume after.
-    pub(crate) fn unnumbered(&self, entry: &Entry, event: &Event, out: &mut String) {
+    fn unnumbered(&self, entry: &Entry, event: &Event, out: &mut String) {
         let Some(kind) = &event.kind else { return };
-        let _infallible = write!(
-            out,
-            "event: {}\ndata: {},\"turnId\":\"{}\",\"attempt\":{}",
-            kind.name(),
-            self.prefix,
-            entry.turn_id,
-            entry.attempt
-        );
+        let _infallible = write!(out, "event: {}\ndata: {}", kind.name(), self.prefix);
+        // A tombstone belongs to no turn.
+        if !entry.turn_id.is_empty() {
+            let (turn, attempt) = (&entry.turn_id, entry.attempt);
+            let _infallible = write!(out, ",\"turnId\":\"{turn}\",\"attempt\":{attempt}");
+        }
         body(event, kind, out);
-    }
-}
-
-impl Native {
-    /// Something is missing: belongs to no entry, so it has no id and no turn.
-    pub(crate) fn gap_frame(&self, gap: &event::Kind, out: &mut String) {
-        let _infallible = write!(out, "event: gap\ndata: {}", self.prefix);
-        body(&Event::from(gap.clone()), gap, out);
     }
 }
 
@@ -75,8 +59,23 @@ impl Dialect for Native {
         }
     }
 
+    /// Something is missing: belongs to no entry, so it has no id and no turn.
     fn gap(&mut self, gap: &event::Kind, out: &mut String) {
-        self.gap_frame(gap, out);
+        let _infallible = write!(out, "event: gap\ndata: {}", self.prefix);
+        body(&Event::from(gap.clone()), gap, out);
+    }
+
+    /// Only the last frame has an id: a reader that is cut before it begins anew.
+    fn so_far(&mut self, at: Position, stored: &Stored, out: &mut String) {
+        let entry = &stored.entry;
+        let mut shown = entry.events.iter().filter(|it| shown(it)).peekable();
+        while let Some(event) = shown.next() {
+            if shown.peek().is_some() {
+                self.unnumbered(entry, event, out);
+            } else {
+                self.frame(format_args!("{at}"), entry, event, out);
+            }
+        }
     }
 }
 
@@ -84,9 +83,7 @@ impl Dialect for Native {
 fn shown(event: &Event) -> bool {
     use event::Kind as K;
     match &event.kind {
-        None | Some(K::Resumed(_) | K::HandedOver(_) | K::CancelRequested(_) | K::Deleted(_)) => {
-            false
-        }
+        None | Some(K::Resumed(_) | K::HandedOver(_) | K::CancelRequested(_)) => false,
         Some(
             K::Text(_)
             | K::Reasoning(_)
@@ -100,6 +97,7 @@ fn shown(event: &Event) -> bool {
             | K::Failed(_)
             | K::Cancelled(_)
             | K::Started(_)
+            | K::Deleted(_)
             | K::Gap(_),
         ) => true,
     }
@@ -198,10 +196,43 @@ mod tests {
         for kind in [
             K::Resumed(proto::Resumed {}),
             K::CancelRequested(proto::CancelRequested {}),
-            K::Deleted(proto::Deleted {}),
+            K::HandedOver(proto::HandedOver {}),
         ] {
             check(vec![(0, kind)], 0, "");
         }
+    }
+
+    #[test]
+    fn a_tombstone_is_told_under_its_position_and_belongs_to_no_turn() {
+        let mut tombstone = said(vec![(0, K::Deleted(proto::Deleted {}))]);
+        (tombstone.entry.turn_id, tombstone.entry.attempt) = (String::new(), 0);
+        let at = Position { epoch: Epoch(72_731), sequence: Sequence(18) };
+        let mut out = String::new();
+        Native::new(&"s1".parse().unwrap()).entry(at, &tombstone, 0, &mut out);
+        assert_eq!(
+            out,
+            "id: 1k4b-18\nevent: deleted\ndata: {\"sessionId\":\"s1\",\"deleted\":{}}\n\n"
+        );
+    }
+
+    #[test]
+    fn what_was_said_so_far_resumes_only_behind_its_last_frame() {
+        let events = vec![
+            (0, K::Started(proto::Started { input: "?".into(), resumes: String::new() })),
+            (2, K::Text("ab".into())),
+            (0, K::HandedOver(proto::HandedOver {})),
+        ];
+        let at = Position { epoch: Epoch(1), sequence: Sequence(18) };
+        let mut out = String::new();
+        Native::new(&"s".parse().unwrap()).so_far(at, &said(events), &mut out);
+        let head = format!("{{\"sessionId\":\"s\",\"turnId\":\"{TURN}\",\"attempt\":1");
+        assert_eq!(
+            out,
+            format!(
+                "event: started\ndata: {head},\"started\":{{\"input\":\"?\"}}}}\n\n\
+                 id: 1-18\nevent: text\ndata: {head},\"index\":2,\"text\":\"ab\"}}\n\n"
+            )
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use proto::{Ending, SessionId, TurnId, event};
 use serde::Serialize;
 
 use super::said::Said;
-use super::{Dialect, compatible_name, frame, json};
+use super::{Dialect, ERASED, compatible_name, frame, json};
 
 /// The encoder of one turn.
 #[derive(Debug)]
@@ -59,8 +59,11 @@ impl Stream {
     }
 
     fn end(&self, ending: Ending, kind: &event::Kind, out: &mut String) {
-        let message =
-            if let event::Kind::Failed(it) = kind { Some(it.message.as_str()) } else { None };
+        let message = if let event::Kind::Failed(it) = kind {
+            Some(it.message.as_str())
+        } else {
+            matches!(kind, event::Kind::Deleted(_)).then_some(ERASED)
+        };
         let end = End {
             session_id: self.session.as_str(),
             turn_id: self.turn.to_string(),
@@ -85,7 +88,7 @@ impl Dialect for Stream {
             } else if let event::Kind::Rewind(rewind) = kind {
                 self.said.rewind(rewind.to);
                 changed = true;
-            } else if let Some(ending) = kind.ending() {
+            } else if let Some(ending) = ending(kind) {
                 if std::mem::take(&mut changed) {
                     self.text(out);
                 }
@@ -101,6 +104,12 @@ impl Dialect for Stream {
     fn gap(&mut self, _: &event::Kind, _: &mut String) {
         self.said.rewind(0);
     }
+}
+
+/// A turn ends with its session.
+fn ending(kind: &event::Kind) -> Option<Ending> {
+    let erased = matches!(kind, event::Kind::Deleted(_)).then_some(Ending::Cancelled);
+    kind.ending().or(erased)
 }
 
 #[cfg(test)]

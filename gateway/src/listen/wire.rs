@@ -67,8 +67,8 @@ enum Protocol {
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream, config: &Config) -> Self {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "small frames may be held back");
+        if let Err(error) = limit(&stream, config) {
+            tracing::debug!(%error, "a connection has the system's limits, not ours");
         }
         Self {
             stream,
@@ -149,6 +149,17 @@ impl Wire {
             Poll::Pending => Poll::Pending,
         }
     }
+}
+
+/// Sends small frames at once, bounds what the system holds for a peer that
+/// reads slowly, and gives up on one that is gone without a word.
+fn limit(stream: &TcpStream, config: &Config) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    socket.set_send_buffer_size(config.socket_bytes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(config.write_timeout))?;
+    Ok(())
 }
 
 impl AsyncRead for Wire {

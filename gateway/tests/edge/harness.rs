@@ -51,6 +51,16 @@ impl Edge {
         Self { address, broker, life, http }
     }
 
+    /// Another gateway over the same broker.
+    pub(crate) async fn another(&self) -> Self {
+        Self::on(Config::default(), self.broker.clone()).await
+    }
+
+    /// Erases a session of user `u`.
+    pub(crate) fn erase(&self, session: &str) -> RequestBuilder {
+        self.http.delete(format!("http://{}/v1/sessions/{session}?userId=u", self.address))
+    }
+
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("http://{}{path}", self.address))
     }
@@ -157,7 +167,18 @@ impl Work {
         self.state.cancels = last.entry.state.unwrap().cancels;
     }
 
+    /// Ends the turn, unless another writer was first.
+    pub(crate) async fn try_to_complete(&mut self) -> Option<Sequence> {
+        let finish_reason = "stop".to_owned();
+        let completed = event::Kind::Completed(proto::Completed { finish_reason });
+        self.try_to_append(vec![completed.into()]).await
+    }
+
     async fn append(&mut self, events: Vec<Event>) -> Sequence {
+        self.try_to_append(events).await.expect("no other writer is first")
+    }
+
+    async fn try_to_append(&mut self, events: Vec<Event>) -> Option<Sequence> {
         let ending = events.iter().find_map(|it| it.kind.as_ref().and_then(event::Kind::ending));
         self.state.set_status(match ending {
             Some(_) => Status::Idle,
@@ -174,11 +195,13 @@ impl Work {
             state: Some(self.state.clone()),
         };
         let appended = broker::append(self.log.as_ref(), &self.delivery.session, &entry);
-        let Outcome::Stored(sequence) = appended.await.unwrap() else {
-            panic!("another writer was first");
-        };
-        self.last = sequence;
-        sequence
+        match appended.await.unwrap() {
+            Outcome::Stored(sequence) => {
+                self.last = sequence;
+                Some(sequence)
+            }
+            Outcome::Refused => None,
+        }
     }
 }
 

@@ -99,7 +99,10 @@ async fn a_position_that_the_log_does_not_have_is_answered_with_a_gap() {
         assert!(frames[0].is("gap"), "{position}");
         assert_eq!(frames[0].data["gap"]["reason"], reason);
         assert!(frames[0].id.is_none());
-        assert_eq!(bytes(&frames[1..]), bytes(&own));
+        assert_eq!(frames[0].data["gap"]["next"], own[0].id.as_deref().unwrap());
+        // The running turn up to now, resumable behind its last frame.
+        assert!(frames[1].is("started") && frames[1].id.is_none());
+        assert_eq!(bytes(&frames[2..]), bytes(&own[1..]));
     }
 }
 

@@ -200,6 +200,9 @@ async fn the_status_says_what_runs_here() {
     edge.accepted("Why?").await;
     let status: Value = edge.get("/v1/status").send().await.unwrap().json().await.unwrap();
     assert_eq!(status["broker"]["kind"], json!(edge.broker.profile.kind));
+    assert_eq!(status["broker"]["level"], json!(edge.broker.profile.level.name()));
+    assert_eq!(status["broker"]["copies"], 1);
+    assert!(status["broker"]["synced"].is_string());
     assert_eq!(status["queue"]["depth"], 1);
     assert!(status["version"].is_string());
 }

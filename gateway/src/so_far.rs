@@ -1,0 +1,158 @@
+//! What a running turn has said up to now, for a reader that was not there: its
+//! text as one event, under the position of the last entry it comes from.
+
+use broker::{Sequence, Stored};
+use proto::{Entry, Event, Status, event};
+
+use crate::dialect::said::Said;
+
+/// Gathers the turn that runs until the entry that was the session's last when
+/// the reader came.
+#[derive(Debug)]
+pub(crate) struct SoFar {
+    turn: String,
+    until: Sequence,
+    at: Sequence,
+    /// The turn's last entry, without its events.
+    last: Entry,
+    text: Said,
+    reasoning: Said,
+    others: Vec<Event>,
+}
+
+/// What becomes of an entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was gathered, or belongs to another turn; the turn goes on.
+    Yes,
+    /// It was the last one: time to tell.
+    Last,
+    /// It is to be told by itself.
+    No,
+    /// It comes after the last one: time to tell, and then to tell it too.
+    After,
+}
+
+impl SoFar {
+    /// `None` when no turn runs.
+    pub(crate) fn of(last: Option<&Stored>) -> Option<Self> {
+        let last = last?;
+        let state = last.entry.state.as_ref()?;
+        (state.status() == Status::Running).then(|| Self {
+            turn: state.turn_id.clone(),
+            until: last.sequence,
+            at: Sequence::START,
+            last: Entry::default(),
+            text: Said::default(),
+            reasoning: Said::default(),
+            others: Vec::new(),
+        })
+    }
+
+    /// The turn, as the log spells it.
+    pub(crate) fn turn(&self) -> &str {
+        &self.turn
+    }
+
+    /// Takes the entry in, when it is of the turn.
+    pub(crate) fn take(&mut self, stored: &Stored) -> Taken {
+        if stored.sequence > self.until {
+            return Taken::After;
+        }
+        let mine = stored.entry.turn_id == self.turn;
+        // Attempts are counted from 1; the rest is about the turn, not of it.
+        if mine && stored.entry.attempt > 0 {
+            stored.entry.events.iter().for_each(|it| self.event(it));
+            self.last = Entry { events: Vec::new(), state: None, ..stored.entry.clone() };
+        }
+        self.at = stored.sequence;
+        match (mine, stored.sequence == self.until) {
+            (_, true) => Taken::Last,
+            (true, false) => Taken::Yes,
+            (false, false) => Taken::No,
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        use event::Kind as K;
+        let index = event.index;
+        match &event.kind {
+            Some(K::Text(text)) => self.text.push(index, text),
+            Some(K::Reasoning(text)) => self.reasoning.push(index, text),
+            Some(K::Rewind(rewind)) => {
+                self.text.rewind(rewind.to);
+                self.reasoning.rewind(rewind.to);
+                self.others.retain(|it| it.index <= rewind.to);
+            }
+            Some(_) | None => self.others.push(event.clone()),
+        }
+    }
+
+    /// The place and the content of all that was gathered, as one entry.
+    pub(crate) fn into_entry(self) -> Stored {
+        let mut events = self.others;
+        for (said, kind) in [
+            (self.reasoning, event::Kind::Reasoning as fn(String) -> event::Kind),
+            (self.text, event::Kind::Text),
+        ] {
+            if said.index() > 0 {
+                let index = said.index();
+                events.push(Event { index, kind: Some(kind(said.into_text())) });
+            }
+        }
+        Stored { sequence: self.at, entry: Entry { events, ..self.last } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::Kind as K;
+    use proto::SessionState;
+
+    #[test]
+    fn the_text_so_far_is_one_event_under_the_last_position() {
+        let state = SessionState {
+            status: Status::Running.into(),
+            turn_id: "t".into(),
+            ..SessionState::default()
+        };
+        let stored = |sequence: u64, turn: &str, attempt, index, kind| Stored {
+            sequence: Sequence(sequence),
+            entry: Entry {
+                turn_id: turn.into(),
+                attempt,
+                events: vec![Event { index, kind: Some(kind) }],
+                state: Some(state.clone()),
+                ..Entry::default()
+            },
+        };
+        let started = K::Started(proto::Started { input: "?".into(), resumes: String::new() });
+        let told = [
+            (stored(3, "before", 1, 1, K::Text("-".into())), Taken::No),
+            (stored(4, "t", 1, 0, started.clone()), Taken::Yes),
+            (stored(5, "t", 1, 1, K::Text("a".into())), Taken::Yes),
+            (stored(6, "t", 0, 0, K::CancelRequested(proto::CancelRequested {})), Taken::Yes),
+            (stored(7, "t", 1, 2, K::Text("x".into())), Taken::Yes),
+            (stored(8, "t", 2, 3, K::Rewind(proto::Rewind { to: 1 })), Taken::Yes),
+            (stored(9, "t", 2, 2, K::Text("b".into())), Taken::Last),
+            (stored(10, "t", 2, 3, K::Text("c".into())), Taken::After),
+        ];
+        let mut so_far = SoFar::of(Some(&told[6].0)).unwrap();
+        for (stored, expected) in &told {
+            assert_eq!(so_far.take(stored), *expected, "{stored:?}");
+        }
+        let merged = so_far.into_entry();
+        assert_eq!((merged.sequence, merged.entry.attempt), (Sequence(9), 2));
+        let events = [(0, started), (2, K::Text("ab".into()))];
+        let events = events.map(|(index, kind)| Event { index, kind: Some(kind) });
+        assert_eq!(merged.entry.events, events);
+    }
+
+    #[test]
+    fn without_a_running_turn_there_is_nothing_so_far() {
+        assert!(SoFar::of(None).is_none());
+        let idle = Stored { sequence: Sequence(1), entry: Entry::default() };
+        assert!(SoFar::of(Some(&idle)).is_none());
+    }
+}
