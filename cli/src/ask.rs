@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use uuid::Uuid;
 
-use crate::Ended;
 use crate::client::{Client, Frame, Turn};
 use crate::flags::Ask;
+use crate::{Ended, plain};
 
 pub(crate) async fn run(flags: Ask) -> Ended {
     let question = question(flags.question)?;
@@ -63,7 +63,7 @@ pub(crate) async fn follow(
             None if stopped => return Ok(ExitCode::from(130)),
             None => {
                 stopped = true;
-                client.cancel(session, turn.id()).await?;
+                client.cancel(session, Some(turn.id())).await?;
             }
             Some(None) => return Ok(ExitCode::SUCCESS),
             Some(Some(frame)) => {
@@ -101,8 +101,14 @@ impl Show for Prose {
         let value = frame.value();
         match frame.kind.as_str() {
             "text" => {
+                let text = value["text"].as_str().unwrap_or_default();
                 let mut out = std::io::stdout().lock();
-                out.write_all(value["text"].as_str().unwrap_or_default().as_bytes())?;
+                // A terminal obeys what a model says; a pipe gets it as it was said.
+                if out.is_terminal() {
+                    out.write_all(plain::lines(text).as_bytes())?;
+                } else {
+                    out.write_all(text.as_bytes())?;
+                }
                 self.shown = true;
                 return out.flush();
             }
@@ -115,7 +121,8 @@ impl Show for Prose {
             "gap" => eprintln!("[part of the answer is no longer kept]"),
             "failed" => {
                 self.finish();
-                eprintln!("weir: {}", value["failed"]["message"].as_str().unwrap_or("failed"));
+                let message = value["failed"]["message"].as_str().unwrap_or("failed");
+                eprintln!("weir: {}", plain::line(message));
             }
             "cancelled" => {
                 self.finish();
@@ -130,7 +137,7 @@ impl Show for Prose {
 
 impl Prose {
     fn cite(&mut self, it: &serde_json::Value) {
-        let text = |name: &str| it[name].as_str().unwrap_or_default().to_owned();
+        let text = |name: &str| plain::line(it[name].as_str().unwrap_or_default());
         let source = format!(
             "[{}] {} ({}, line {})",
             it["number"],

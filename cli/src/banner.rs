@@ -4,6 +4,8 @@
 
 use broker::Profile;
 
+use crate::plain;
+
 /// Says one thing about the process.
 pub(crate) fn say(name: &str, what: impl std::fmt::Display) {
     println!("{name:<10}{what}");
@@ -22,5 +24,5 @@ pub(crate) fn ready() {
 
 /// One clear line about why the process ends.
 pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("weir: {error:#}");
+    eprintln!("weir: {}", plain::line(&format!("{error:#}")));
 }

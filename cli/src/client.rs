@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
@@ -53,6 +53,15 @@ impl Frame {
     }
 }
 
+/// What became of the wish to stop a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// This turn will end.
+    Asked(String),
+    /// It had ended by itself; how, in words.
+    HadEnded(String),
+}
+
 type Frames = BoxStream<'static, Result<Frame, anyhow::Error>>;
 
 impl Client {
@@ -92,16 +101,41 @@ impl Client {
         })
     }
 
-    /// Stops a turn.
-    pub(crate) async fn cancel(&self, session: &str, turn: &str) -> anyhow::Result<()> {
-        let body = json!({ "userId": self.user, "turnId": turn });
-        let request = self.http.post(self.url(&[session, "cancel"])?).json(&body);
-        let response = request.send().await?;
-        // 409: it had ended by itself.
-        if response.status() != StatusCode::CONFLICT {
-            accept(response).await?;
+    /// Stops a turn, or the one that runs or will run next.
+    pub(crate) async fn cancel(
+        &self,
+        session: &str,
+        turn: Option<&str>,
+    ) -> anyhow::Result<Stopped> {
+        let mut body = json!({ "userId": self.user });
+        if let Some(turn) = turn {
+            body["turnId"] = turn.into();
         }
-        Ok(())
+        let request = self.http.post(self.url(&[session, "cancel"])?).json(&body);
+        let response = self.once(request).await?;
+        if response.status() == StatusCode::CONFLICT {
+            return Ok(Stopped::HadEnded(why(response).await));
+        }
+        let asked: Value = accept(response).await?.json().await?;
+        Ok(Stopped::Asked(asked["turnId"].as_str().unwrap_or_default().to_owned()))
+    }
+
+    /// Erases a session.
+    pub(crate) async fn delete(&self, session: &str) -> anyhow::Result<()> {
+        let request = self.http.delete(self.url(&[session])?).query(&[("userId", &self.user)]);
+        accept(self.once(request).await?).await.map(drop)
+    }
+
+    /// Sends once.
+    async fn once(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        match request.send().await {
+            Err(error) if error.is_connect() => Err(self.nobody(&error)),
+            sent => Ok(sent?),
+        }
+    }
+
+    fn nobody(&self, error: &reqwest::Error) -> anyhow::Error {
+        anyhow!("no gateway answers at {} ({error})", self.base)
     }
 
     /// A session's events; `after` as in the query of the same name, `last`
@@ -147,7 +181,7 @@ impl Client {
                 Ok(response) if !is_passing(response.status()) => return accept(response).await,
                 Ok(response) if Instant::now() >= deadline => return accept(response).await,
                 Err(error) if error.is_connect() || Instant::now() >= deadline => {
-                    bail!("no gateway answers at {} ({error})", self.base);
+                    return Err(self.nobody(&error));
                 }
                 Ok(_) | Err(_) => sleep(PAUSE).await,
             }
@@ -166,10 +200,14 @@ async fn accept(response: Response) -> anyhow::Result<Response> {
     if status.is_success() {
         return Ok(response);
     }
+    bail!("{status}: {}", why(response).await)
+}
+
+/// The reason in a problem document.
+async fn why(response: Response) -> String {
     let problem: Value = response.json().await.unwrap_or_default();
-    let detail =
-        problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no reason given");
-    bail!("{status}: {detail}")
+    let detail = problem["detail"].as_str().or(problem["title"].as_str());
+    detail.unwrap_or("no reason given").to_owned()
 }
 
 /// A turn, followed to its end over as many connections as it takes.

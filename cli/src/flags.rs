@@ -1,14 +1,28 @@
 //! Every flag, with its environment variable and its default.
 
+mod nats;
+mod size;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use broker::Durability;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
+
+pub(crate) use nats::{Declare, Login, NatsCommand, Servers, Tls};
+
+/// How a process that serves says how it ended.
+const EXIT_CODES: &str = "Exit codes: 0 done, or drained: everything under way was finished or \
+    handed over; 1 failed, or a part of the process died; 2 wrong usage; 124 the grace was over \
+    and what was left was aborted; 130 stopped at once by a second SIGINT (a client: interrupted), \
+    143 by a second SIGTERM";
 
 /// A durable streaming backend for LLM agents.
 #[derive(Debug, Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Weir {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -19,12 +33,16 @@ pub(crate) struct Weir {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything in this process (the default)
+    #[command(after_help = EXIT_CODES)]
     Up(Up),
     /// Run the HTTP edge
+    #[command(after_help = EXIT_CODES)]
     Gateway(Gateway),
     /// Run a worker
+    #[command(after_help = EXIT_CODES)]
     Worker(Worker),
     /// Run the knowledge agent
+    #[command(after_help = EXIT_CODES)]
     Agent(Agent),
     /// Ask one question; the answer goes to standard output
     Ask(Ask),
@@ -32,6 +50,17 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Print a session's events as they are stored
     Tail(Tail),
+    /// Stop a session's turn
+    Cancel(Cancel),
+    /// Erase a session
+    Delete(Delete),
+    /// List jobs that were given up; put them back or drop them
+    Jobs(Jobs),
+    /// Look after the NATS servers that keep everything
+    Nats {
+        #[command(subcommand)]
+        command: NatsCommand,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -46,6 +75,8 @@ pub(crate) struct Up {
     pub(crate) mind: Mind,
     #[command(flatten)]
     pub(crate) slots: Slots,
+    #[command(flatten)]
+    pub(crate) grace: Grace,
 }
 
 #[derive(Debug, Args)]
@@ -53,11 +84,15 @@ pub(crate) struct Gateway {
     #[command(flatten)]
     pub(crate) edge: Edge,
     #[command(flatten)]
+    pub(crate) grace: Grace,
+    #[command(flatten)]
     pub(crate) store: Nats,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Worker {
+    #[command(flatten)]
+    pub(crate) grace: Grace,
     #[command(flatten)]
     pub(crate) store: Nats,
     #[command(flatten)]
@@ -76,11 +111,29 @@ pub(crate) struct Worker {
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
     #[command(flatten)]
+    pub(crate) grace: Grace,
+    #[command(flatten)]
     pub(crate) grpc: Grpc,
     #[command(flatten)]
     pub(crate) store: Store,
     #[command(flatten)]
     pub(crate) mind: Mind,
+}
+
+/// How a process stops.
+#[derive(Debug, Args)]
+pub(crate) struct Grace {
+    /// How long SIGTERM or SIGINT lets what is under way finish, in seconds;
+    /// a second signal stops at once
+    #[arg(long = "grace", env = "WEIR_GRACE", value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(..=86_400))]
+    seconds: u32,
+}
+
+impl Grace {
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -101,28 +154,45 @@ pub(crate) struct Grpc {
 #[derive(Debug, Args)]
 pub(crate) struct Store {
     /// NATS servers, separated by commas; without it the embedded broker is used
-    #[arg(long, env = "NATS_URL", value_name = "URL")]
+    #[arg(long, env = "NATS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) nats: Option<String>,
-    /// Copies of everything that NATS keeps
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-    pub(crate) replicas: u8,
     /// The embedded broker's folder [default: the platform's data folder]
     #[arg(long, env = "WEIR_DATA", value_name = "DIR", conflicts_with = "nats")]
     pub(crate) data: Option<PathBuf>,
     /// Keep everything in memory: gone when the process ends
     #[arg(long, conflicts_with_all = ["nats", "data"])]
     pub(crate) ephemeral: bool,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    #[command(flatten)]
+    pub(crate) least: Least,
 }
 
 /// The broker that several processes share.
 #[derive(Debug, Args)]
 pub(crate) struct Nats {
     /// NATS servers, separated by commas
-    #[arg(long, env = "NATS_URL", value_name = "URL", default_value = "nats://127.0.0.1:4222")]
-    pub(crate) nats: String,
-    /// Copies of everything that NATS keeps
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-    pub(crate) replicas: u8,
+    #[arg(
+        long = "nats",
+        env = "NATS_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = "nats://127.0.0.1:4222"
+    )]
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    #[command(flatten)]
+    pub(crate) least: Least,
+}
+
+/// What a process demands of its broker.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Least {
+    /// Refuse to start where an acknowledgement is worth less, or it cannot be
+    /// known: memory, disk, replicated or fsynced [default: none, but stated]
+    #[arg(long, env = "WEIR_DURABILITY", value_name = "LEVEL")]
+    pub(crate) durability: Option<Durability>,
 }
 
 /// What answers, and from what.
@@ -204,4 +274,75 @@ pub(crate) struct Tail {
     pub(crate) after: Option<String>,
     /// The session
     pub(crate) session: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) peer: Peer,
+    /// The turn [default: the one that runs or will run next]
+    #[arg(long, value_name = "ID")]
+    pub(crate) turn: Option<String>,
+    /// The session
+    pub(crate) session: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    pub(crate) peer: Peer,
+    /// The session
+    pub(crate) session: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    #[command(subcommand)]
+    pub(crate) command: JobsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// List the jobs that were given up, oldest first
+    List(JobsList),
+    /// Show one of them whole
+    Show(JobsShow),
+    /// Put them back into the queue, each as a new turn
+    Retry(JobsSome),
+    /// Forget them
+    Drop(JobsSome),
+    /// Count the jobs that wait or are worked on
+    Queue(JobsList),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsList {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Print JSON, one value a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsShow {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Print it as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Which one, as the list names it
+    pub(crate) job: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsSome {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// All of them
+    #[arg(long, conflicts_with = "jobs")]
+    pub(crate) all: bool,
+    /// Which ones, as the list names them
+    #[arg(value_name = "JOB", required_unless_present = "all")]
+    pub(crate) jobs: Vec<String>,
 }

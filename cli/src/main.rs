@@ -1,22 +1,39 @@
 //! `weir`: everything in one process, one role of it, or a client of it.
 //!
-//! A table of contents: what is run is in the modules. Exit codes: 0 done,
-//! 1 failed, 2 wrong usage, 130 interrupted.
+//! A table of contents: what is run is in the modules. Exit codes:
+//!
+//! | code | a process that serves | a client |
+//! | --- | --- | --- |
+//! | 0 | drained: what was under way was finished or handed over | done |
+//! | 1 | could not start, or a part of it died | failed |
+//! | 2 | wrong usage | wrong usage |
+//! | 124 | the grace was over; what was left was aborted | |
+//! | 130 | stopped at once by a second SIGINT | interrupted, or its turn was |
+//! | 143 | stopped at once by a second SIGTERM | |
 
 mod ask;
 mod banner;
 mod chat;
 mod client;
+mod control;
 mod flags;
+mod jobs;
+mod nats;
+mod plain;
 mod roles;
+mod session;
 mod store;
 mod tail;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use flags::{Command, Weir};
+
+/// How long threads may hold up a process that has ended.
+const THREADS: Duration = Duration::from_secs(1);
 
 /// What a command leaves behind.
 type Ended = anyhow::Result<ExitCode>;
@@ -25,7 +42,11 @@ fn main() -> ExitCode {
     let weir = Weir::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(run(weir)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(weir));
+            runtime.shutdown_timeout(THREADS);
+            ended
+        }
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| {
@@ -44,5 +65,9 @@ async fn run(weir: Weir) -> Ended {
         Some(Command::Ask(flags)) => ask::run(flags).await,
         Some(Command::Chat(flags)) => chat::run(flags).await,
         Some(Command::Tail(flags)) => tail::run(flags).await,
+        Some(Command::Cancel(flags)) => session::cancel(flags).await,
+        Some(Command::Delete(flags)) => session::delete(flags).await,
+        Some(Command::Jobs(flags)) => jobs::run(flags).await,
+        Some(Command::Nats { command }) => nats::run(command).await,
     }
 }

@@ -1,83 +1,108 @@
 //! One role a process: `weir gateway`, `weir worker`, `weir agent`.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use broker::nats::Role;
 use broker::{Broker, Records};
 use hyper_util::rt::TokioIo;
-use process::Lifecycle;
+use process::{Lifecycle, Outcome};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::flags::{Agent, Edge, Gateway, Mind, Worker};
-use crate::{Ended, banner, store, up};
+use crate::{Ended, banner, control, store};
 
-/// How long a process may take to finish what it has.
-const GRACE: Duration = Duration::from_secs(30);
+/// The exit code of a process whose grace was over, as timeout(1) has it.
+const OVERDUE: u8 = 124;
+/// A signal's number is added to it, as shells do.
+const SIGNALLED: i32 = 128;
 /// Bytes that may be under way in a pipe, each way.
 const PIPE: usize = 256 * 1024;
 
 pub(crate) async fn gateway(flags: Gateway) -> Ended {
-    let life = start();
+    live(flags.grace.time(), |life| Box::pin(set_up_gateway(flags, life))).await
+}
+
+async fn set_up_gateway(flags: Gateway, life: Lifecycle) -> anyhow::Result<Broker> {
     let listener = listen_for_people(&flags.edge).await?;
-    let broker = store::shared(&flags.store, "gateway").await?;
+    let broker = store::shared(&flags.store, Role::Gateway).await?;
     banner::say("page", format_args!("http://{}/", listener.local_addr()?));
     banner::broker(&broker.profile);
-    serve_gateway(&life, broker, listener);
+    serve_gateway(&life, broker.clone(), listener);
     banner::ready();
-    end(&life).await
+    Ok(broker)
 }
 
 pub(crate) async fn worker(flags: Worker) -> Ended {
-    let life = start();
+    live(flags.grace.time(), |life| Box::pin(set_up_worker(flags, life))).await
+}
+
+async fn set_up_worker(flags: Worker, life: Lifecycle) -> anyhow::Result<Broker> {
     let agents: Result<Vec<_>, _> =
         flags.agents.iter().map(|url| broker_worker::Agent::url(url)).collect();
     let agents = agents?;
-    let broker = store::shared(&flags.store, "worker").await?;
+    let broker = store::shared(&flags.store, Role::Worker).await?;
     banner::say("agents", flags.agents.join(" "));
     banner::say("slots", flags.slots.slots);
     banner::broker(&broker.profile);
     let config =
         broker_worker::Config { slots: flags.slots.count(), ..broker_worker::Config::new(agents) };
-    serve_worker(&life, broker, config);
+    serve_worker(&life, broker.clone(), config);
     banner::ready();
-    end(&life).await
+    Ok(broker)
 }
 
 pub(crate) async fn agent(flags: Agent) -> Ended {
-    let life = start();
+    live(flags.grace.time(), |life| Box::pin(set_up_agent(flags, life))).await
+}
+
+async fn set_up_agent(flags: Agent, life: Lifecycle) -> anyhow::Result<Broker> {
     let listener = listen(flags.grpc.grpc, "--grpc").await?;
-    let broker = store::open(&flags.store, "agent").await?;
+    let broker = store::open(&flags.store, Role::Agent).await?;
     let agent = mind(flags.mind, Arc::clone(&broker.records), &life).await?;
     banner::say("grpc", listener.local_addr()?);
     banner::broker(&broker.profile);
     banner::say("model", agent.model());
     serve_agent(&life, &agent, listener);
+    control::serve(&life, store::folder(&flags.store)?.as_deref(), &broker);
     banner::ready();
-    end(&life).await
+    Ok(broker)
 }
 
-/// Prepares the process itself.
-pub(crate) fn begin() {
+/// Sets a process up, then serves until it is told to stop or a part of it
+/// dies. A signal ends the setting up, too. The broker is kept to the end: it
+/// looks after its connection, whoever uses which port of it.
+pub(crate) async fn live<F>(grace: Duration, set_up: impl FnOnce(Lifecycle) -> F + Send) -> Ended
+where
+    F: Future<Output = anyhow::Result<Broker>> + Send,
+{
     process::telemetry("warn,agent=info,broker=info,broker_worker=info,gateway=info,process=info");
     process::raise_file_limit();
-}
-
-fn start() -> Lifecycle {
-    begin();
     let life = Lifecycle::new();
     life.stop_on_signals();
-    life
+    let _broker = tokio::select! {
+        biased;
+        () = life.draining() => None,
+        set = set_up(life.clone()) => Some(set?),
+    };
+    Ok(code(&life.wait(grace).await?))
 }
 
-/// Serves until the process is told to stop, or a part of it dies.
-pub(crate) async fn end(life: &Lifecycle) -> Ended {
-    let outcome = life.wait(GRACE).await?;
-    Ok(up::code(&outcome))
+fn code(outcome: &Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Drained => ExitCode::SUCCESS,
+        Outcome::Overdue => ExitCode::from(OVERDUE),
+        Outcome::Aborted(signal) => {
+            let code = signal.and_then(|it| u8::try_from(SIGNALLED + it).ok());
+            code.map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    }
 }
 
 /// Takes a port; the error names the flag that chooses another.

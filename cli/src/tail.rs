@@ -1,14 +1,14 @@
 //! `weir tail`: a session's events, one line each, for as long as one likes.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use crate::Ended;
 use crate::client::Client;
 use crate::flags::Tail;
+use crate::{Ended, plain};
 
 /// The pause before a cut stream is taken up again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -27,7 +27,9 @@ pub(crate) async fn run(flags: Tail) -> Ended {
             };
             let Some(Ok(frame)) = frame else { break };
             let mut out = std::io::stdout().lock();
-            writeln!(out, "{} {} {}", frame.id, frame.kind, frame.data)?;
+            let line = format!("{} {} {}", frame.id, frame.kind, frame.data);
+            let line = if out.is_terminal() { plain::line(&line) } else { line };
+            writeln!(out, "{line}")?;
             out.flush()?;
             last = Some(frame.id);
         }

@@ -132,6 +132,23 @@ async fn queued_turns_run_in_order_and_one_that_was_stopped_never_asks_the_model
 }
 
 #[tokio::test]
+async fn a_model_that_never_rests_can_be_stopped() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let mut stream = fleet.client(0)?.ask("s", &tokens(3_000_000, 0)).await?;
+    let begun = stream.read_until(|it| it.is("text")).await?;
+    let turn = begun[0].json()["turnId"].clone();
+    let stopping = async {
+        let stopped = fleet.client(1)?.cancel("s", turn.as_str()).await?;
+        anyhow::ensure!(stopped.status() == 202, "{stopped:?}");
+        Ok(())
+    };
+    let ((), rest) = tokio::try_join!(stopping, stream.read_all())?;
+    assert!(rest.last().is_some_and(|it| it.is("cancelled")), "{:?}", rest.last());
+    assert_eq!(fleet.model.wait_for_hangup().await?.ending, Ending::HungUp);
+    Ok(())
+}
+
+#[tokio::test]
 async fn sessions_of_the_same_name_of_two_users_never_meet() -> Result<()> {
     let fleet = Fleet::start().await?;
     let (ann, bob) = (fleet.client(0)?.user("a.b"), fleet.client(1)?.user("*"));

@@ -3,8 +3,14 @@
 
 mod browser;
 mod client;
+mod dead_letters;
 mod embedded;
+mod ending;
 mod fleet;
+mod full_disk;
 mod grpc;
 mod hostile;
+mod killed;
+mod secured;
 mod stage;
+mod stopping;

@@ -1,15 +1,27 @@
 //! Who owns the tasks of a process and how they end: drain, then abort.
 //!
 //! A service that returns early, fails or panics drains the whole process: a
-//! half-dead process is worse than none.
+//! half-dead process is worse than none. What a drain waits for is said.
 
+mod signals;
+mod tally;
+
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
+
+use tally::Tally;
+
+/// How often a drain says what it waits for.
+const REPORT: Duration = Duration::from_secs(5);
+/// How long tasks may take to notice that they were aborted.
+const DROPPED: Duration = Duration::from_secs(1);
 
 /// Owner of every task of a process. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +29,19 @@ pub struct Lifecycle {
     drain: CancellationToken,
     abort: CancellationToken,
     tasks: TaskTracker,
-    died: Arc<Mutex<Option<Died>>>,
+    tally: Tally,
+    fate: Arc<Fate>,
+    behind: Arc<OnceLock<Lifecycle>>,
+    /// Whom a death drains, where it is another than this one.
+    front: Option<CancellationToken>,
+}
+
+/// What is known about the end of the process.
+#[derive(Debug, Default)]
+struct Fate {
+    died: Mutex<Option<Died>>,
+    /// The signal that asked to stop at once.
+    signal: OnceLock<i32>,
 }
 
 /// The service that ended the process, and why.
@@ -35,14 +59,31 @@ pub struct Died {
 pub enum Outcome {
     /// Everything finished by itself.
     Drained,
-    /// The deadline, or a second request, cut what was left.
-    Aborted,
+    /// The grace was over; what was left was aborted.
+    Overdue,
+    /// Somebody asked to stop at once: with the second signal of this number,
+    /// or with none, by [`Lifecycle::abort`].
+    Aborted(Option<i32>),
 }
 
 impl Lifecycle {
     /// An owner with no tasks yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An owner for what the tasks of this one need to finish: its drain begins
+    /// when all of theirs have ended, within the same grace. A death drains
+    /// both. There is one; later calls share it.
+    #[must_use]
+    pub fn behind(&self) -> Self {
+        let behind = self.behind.get_or_init(|| Self {
+            abort: self.abort.clone(),
+            fate: Arc::clone(&self.fate),
+            front: Some(self.drain.clone()),
+            ..Self::default()
+        });
+        behind.clone()
     }
 
     /// Runs a task that the process cannot do without. When it ends before the
@@ -53,7 +94,9 @@ impl Lifecycle {
         task: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
         let life = self.clone();
+        let counted = self.tally.service(service);
         self.tasks.spawn(async move {
+            let _counted = counted;
             let guard = Guard { life: &life, service, armed: true };
             let ended = tokio::select! {
                 biased;
@@ -66,8 +109,16 @@ impl Lifecycle {
 
     /// Runs a task that may end at any time. Aborting drops it.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_as("tasks", task);
+    }
+
+    /// The same for a task of a kind, in the plural, by which a drain says that
+    /// it waits for it: `turns`, `connections`.
+    pub fn spawn_as(&self, kind: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let abort = self.abort.clone();
+        let counted = self.tally.task(kind);
         self.tasks.spawn(async move {
+            let _counted = counted;
             tokio::select! {
                 biased;
                 () = abort.cancelled() => {}
@@ -101,39 +152,59 @@ impl Lifecycle {
     /// `grace` long; what is left is aborted.
     pub async fn wait(&self, grace: Duration) -> Result<Outcome, Died> {
         self.drain.cancelled().await;
-        self.tasks.close();
         let outcome = tokio::select! {
-            () = self.tasks.wait() => Outcome::Drained,
-            () = self.abort.cancelled() => Outcome::Aborted,
-            () = tokio::time::sleep(grace) => Outcome::Aborted,
+            biased;
+            // First: what was aborted has ended, too.
+            () = self.abort.cancelled() => Outcome::Aborted(self.fate.signal.get().copied()),
+            () = self.ended() => Outcome::Drained,
+            () = sleep_until(Instant::now() + grace) => Outcome::Overdue,
+            never = self.report() => match never {},
         };
-        self.abort.cancel();
-        self.tasks.wait().await;
-        let died = self.died.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.cut(&outcome).await;
+        let died = self.fate.died.lock().unwrap_or_else(PoisonError::into_inner).clone();
         died.map_or(Ok(outcome), Err)
     }
 
-    /// Drains at the first SIGINT or SIGTERM, aborts at the second.
-    pub fn stop_on_signals(&self) {
-        let life = self.clone();
-        self.spawn(async move {
-            tokio::select! {
-                biased;
-                // It must not hold a drain that began without it.
-                () = life.draining() => return,
-                () = signalled() => {}
+    /// Ready once all tasks have ended, then those behind them.
+    async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(behind) = self.behind.get() {
+            behind.drain();
+            Box::pin(behind.ended()).await;
+        }
+    }
+
+    /// What has not ended, in words; empty when everything has.
+    fn left(&self) -> String {
+        let behind = self.behind.get().map(|it| it.tally.to_string());
+        let all = [self.tally.to_string(), behind.unwrap_or_default()];
+        all.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Says what is waited for, now and then, for ever.
+    async fn report(&self) -> Infallible {
+        loop {
+            let left = self.left();
+            if !left.is_empty() {
+                tracing::info!(left, "draining");
             }
-            tracing::info!("stopping; a second signal stops at once");
-            life.drain();
-        });
-        let life = self.clone();
-        // Not tracked: it must not hold the drain that it waits behind.
-        #[expect(clippy::disallowed_methods, reason = "ends with the process")]
-        tokio::spawn(async move {
-            life.draining().await;
-            signalled().await;
-            life.abort();
-        });
+            tokio::time::sleep(REPORT).await;
+        }
+    }
+
+    /// Aborts what has not ended, and waits a moment for it to be dropped.
+    async fn cut(&self, outcome: &Outcome) {
+        let left = self.left();
+        match outcome {
+            Outcome::Drained => {}
+            Outcome::Overdue => tracing::warn!(left, "the grace is over; aborting what is left"),
+            Outcome::Aborted(_) => tracing::warn!(left, "told to stop at once; aborting"),
+        }
+        self.abort.cancel();
+        if timeout(DROPPED, self.ended()).await.is_err() {
+            tracing::warn!(left = self.left(), "does not stop; left behind");
+        }
     }
 }
 
@@ -148,7 +219,7 @@ impl Guard<'_> {
     fn ended(mut self, ended: Result<(), String>) {
         self.armed = false;
         match ended {
-            Ok(()) if self.life.is_draining() => {}
+            Ok(()) if self.life.is_draining() || self.life.abort.is_cancelled() => {}
             Ok(()) => self.report("ended by itself".to_owned()),
             Err(reason) => self.report(reason),
         }
@@ -157,9 +228,9 @@ impl Guard<'_> {
     fn report(&self, reason: String) {
         let service = self.service;
         tracing::error!(service, reason, "a service died; the process drains");
-        let mut died = self.life.died.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut died = self.life.fate.died.lock().unwrap_or_else(PoisonError::into_inner);
         died.get_or_insert(Died { service, reason });
-        self.life.drain();
+        self.life.front.as_ref().unwrap_or(&self.life.drain).cancel();
     }
 }
 
@@ -168,20 +239,6 @@ impl Drop for Guard<'_> {
         if self.armed && std::thread::panicking() {
             self.report("panicked".to_owned());
         }
-    }
-}
-
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = signal(SignalKind::interrupt());
-    let terminate = signal(SignalKind::terminate());
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        tracing::warn!("signals cannot be watched here");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }
 
@@ -228,7 +285,7 @@ mod tests {
         let life = Lifecycle::new();
         life.spawn(std::future::pending());
         life.drain();
-        assert_eq!(life.wait(LONG).await, Ok(Outcome::Aborted));
+        assert_eq!(life.wait(LONG).await, Ok(Outcome::Overdue));
     }
 
     #[tokio::test]
@@ -238,5 +295,82 @@ mod tests {
         life.spawn(async move { task.draining().await });
         life.drain();
         assert_eq!(life.wait(LONG).await, Ok(Outcome::Drained));
+    }
+
+    #[tokio::test]
+    async fn asking_to_stop_at_once_does_not_wait() {
+        let life = Lifecycle::new();
+        life.spawn(std::future::pending());
+        life.abort();
+        assert_eq!(life.wait(LONG).await, Ok(Outcome::Aborted(None)));
+    }
+
+    #[tokio::test]
+    async fn what_was_aborted_is_not_drained_however_fast_it_ends() {
+        let life = Lifecycle::new();
+        life.spawn(std::future::pending());
+        life.abort();
+        while !life.left().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(life.wait(LONG).await, Ok(Outcome::Aborted(None)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_behind_drains_when_all_before_it_has_ended() {
+        let life = Lifecycle::new();
+        let behind = life.behind();
+        let (front, back) = (life.clone(), behind.clone());
+        life.spawn(async move {
+            front.draining().await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(!back.is_draining());
+        });
+        let back = behind.clone();
+        behind.serve("mind", async move {
+            back.draining().await;
+            Ok::<_, String>(())
+        });
+        life.drain();
+        let began = Instant::now();
+        assert_eq!(life.wait(LONG).await, Ok(Outcome::Drained));
+        assert_eq!(began.elapsed(), Duration::from_secs(60));
+        assert!(behind.is_draining());
+    }
+
+    #[tokio::test]
+    async fn a_death_behind_drains_what_is_before_it() {
+        let life = Lifecycle::new();
+        life.behind().serve("mind", async { Err("no port") });
+        assert_eq!(life.wait(LONG).await.unwrap_err().service, "mind");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_behind_shares_the_grace_and_is_aborted_with_the_rest() {
+        let life = Lifecycle::new();
+        life.spawn(std::future::pending());
+        life.behind().serve("mind", std::future::pending::<Result<(), String>>());
+        life.drain();
+        let began = Instant::now();
+        assert_eq!(life.wait(LONG).await, Ok(Outcome::Overdue));
+        assert_eq!(began.elapsed(), LONG);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_counted_by_its_kind() {
+        let life = Lifecycle::new();
+        life.serve("edge", std::future::pending::<Result<(), String>>());
+        let (end, ended) = tokio::sync::oneshot::channel();
+        life.spawn_as("turns", async { drop(ended.await) });
+        life.spawn_as("turns", std::future::pending());
+        life.behind().spawn(std::future::pending());
+        assert_eq!(life.left(), "edge, 2 turns, 1 tasks");
+        end.send(()).unwrap();
+        while life.left() != "edge, 1 turns, 1 tasks" {
+            tokio::task::yield_now().await;
+        }
+        life.abort();
+        assert_eq!(life.wait(LONG).await, Ok(Outcome::Aborted(None)));
+        assert_eq!(life.left(), "");
     }
 }

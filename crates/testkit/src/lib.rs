@@ -2,6 +2,7 @@
 //! model and a browser. Development only.
 
 pub mod browser;
+pub mod cost;
 pub mod model;
 pub mod nats;
 pub mod process;

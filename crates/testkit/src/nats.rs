@@ -1,6 +1,9 @@
 //! Real nats-servers with JetStream on loopback: one, or a cluster of three.
 //! Each has its own folder and dies with its handle.
 
+mod certificates;
+mod shipped;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,6 +14,9 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
+
+pub use certificates::Authority;
+pub use shipped::Shipped;
 
 /// How long a server, or a cluster, may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +50,8 @@ struct Node {
     durable: bool,
     /// More lines for its configuration.
     extra: String,
+    /// A file to start from instead of all that, and its environment.
+    given: Option<(PathBuf, Vec<(String, String)>)>,
 }
 
 impl Server {
@@ -80,6 +88,7 @@ impl Server {
                 cluster: None,
                 durable: false,
                 extra: extra.to_owned(),
+                given: None,
             };
             let mut server = Self { child: node.spawn()?, node, folder: None };
             match server.ready(Stage::Healthy).await {
@@ -95,6 +104,11 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.node.port)
     }
 
+    /// Where its monitor is: `http://127.0.0.1:<port>`.
+    pub fn monitor(&self) -> String {
+        format!("http://127.0.0.1:{}", self.node.monitor)
+    }
+
     /// Kills it (SIGKILL) and waits until it is gone. The store stays.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("nats-server cannot be killed")
@@ -107,9 +121,32 @@ impl Server {
         self.ready(Stage::Healthy).await
     }
 
+    /// Starts it again on the same ports and store, and does not wait: for those
+    /// that are ready only together.
+    pub async fn launch(&mut self) -> anyhow::Result<()> {
+        self.respawn().await
+    }
+
+    /// What it says about itself on a page of its monitor, such as
+    /// `jsz?consumers=true`.
+    pub async fn page(&self, page: &str) -> anyhow::Result<serde_json::Value> {
+        let answer = self.node.asked(page).await.context("the monitor is silent")?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Its name in a cluster.
+    pub fn name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Where it keeps what it stores.
+    pub fn store(&self) -> PathBuf {
+        self.node.store()
+    }
+
     /// Removes the store of a killed server.
     pub fn lose_store(&self) -> anyhow::Result<()> {
-        Ok(std::fs::remove_dir_all(self.node.folder.join("store"))?)
+        Ok(std::fs::remove_dir_all(self.store())?)
     }
 
     /// Stops its clock (SIGSTOP): connections stay open, nothing is answered.
@@ -126,6 +163,13 @@ impl Server {
     /// duck mode, SIGUSR2).
     pub fn retire(&self) -> anyhow::Result<()> {
         self.signal(Signal::USR2)
+    }
+
+    /// Waits for its end, as after [`Server::retire`]; an error after a minute.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        let ended = timeout(2 * PATIENCE, self.child.wait()).await;
+        ended.with_context(|| format!("nats-server {} goes on", self.node.name))??;
+        Ok(())
     }
 
     /// The process id, while it runs.
@@ -193,12 +237,18 @@ enum Stage {
 
 impl Node {
     fn spawn(&self) -> anyhow::Result<Child> {
-        let file = self.folder.join("nats.conf");
-        std::fs::write(&file, self.configuration())?;
+        let (file, environment) = match self.given.clone() {
+            Some(given) => given,
+            None => (self.folder.join("nats.conf"), Vec::new()),
+        };
+        if self.given.is_none() {
+            std::fs::write(&file, self.configuration())?;
+        }
         let log = std::fs::File::create(self.log())?;
         Command::new(binary()?)
             .arg("--config")
             .arg(&file)
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -208,9 +258,9 @@ impl Node {
     }
 
     fn configuration(&self) -> String {
-        let Self { name, folder, port, monitor, cluster, durable, extra } = self;
+        let Self { name, port, monitor, cluster, durable, extra, folder: _, given: _ } = self;
         let sync = if *durable { ", sync_interval: always" } else { "" };
-        let store = folder.join("store").display().to_string();
+        let store = self.store().display().to_string();
         let cluster = cluster.as_ref().map_or_else(String::new, |(own, all)| {
             let routes: Vec<_> =
                 all.iter().map(|it| format!("\"nats://127.0.0.1:{it}\"")).collect();
@@ -220,12 +270,16 @@ impl Node {
         format!(
             "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
              jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 16GB{sync} }}\n\
-             {cluster}{extra}\n"
+             lame_duck_grace_period: \"2s\"\n{cluster}{extra}\n"
         )
     }
 
     fn log(&self) -> PathBuf {
         self.folder.join("nats.log")
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.join("store")
     }
 
     fn last_words(&self) -> String {
@@ -286,7 +340,8 @@ struct Replica {
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Server>,
-    _folder: TempDir,
+    /// Removed when the servers are gone.
+    _folder: Option<TempDir>,
 }
 
 impl Cluster {
@@ -303,11 +358,20 @@ impl Cluster {
         Self::start_with(true).await
     }
 
+    /// The same, on stores `n0/store`, `n1/store` and `n2/store` of a folder,
+    /// which is kept.
+    pub async fn start_durable_in(folder: &Path) -> anyhow::Result<Self> {
+        let mut cluster = Self { nodes: spawn_three(folder, true)?, _folder: None };
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
     async fn start_with(durable: bool) -> anyhow::Result<Self> {
         let mut why = anyhow::anyhow!("not tried");
         for _ in 0..TRIES {
             let folder = TempDir::new()?;
-            let mut cluster = Self { nodes: spawn_three(folder.path(), durable)?, _folder: folder };
+            let nodes = spawn_three(folder.path(), durable)?;
+            let mut cluster = Self { nodes, _folder: Some(folder) };
             match cluster.ready().await {
                 Ok(()) => return Ok(cluster),
                 Err(error) => why = error,
@@ -390,6 +454,7 @@ fn spawn_three(folder: &Path, durable: bool) -> anyhow::Result<Vec<Server>> {
             cluster: Some((own, routes.to_vec())),
             durable,
             extra: String::new(),
+            given: None,
         };
         nodes.push(Server { child: node.spawn()?, node, folder: None });
     }

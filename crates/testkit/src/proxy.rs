@@ -1,12 +1,14 @@
 //! A TCP proxy between any two parts, whose wire can be cut, stalled in either
 //! direction, delayed and throttled while bytes are on it.
 //!
-//! It loses no byte of a connection that lives: a stalled wire holds what was
-//! said, as a network does that sends again, and drops it only with the
-//! connection.
+//! It loses no byte of a connection that lives, unless told to lose messages: a
+//! stalled wire holds what was said, as a network does that sends again, and
+//! drops it only with the connection.
+
+mod sieve;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::process::Lifecycle;
@@ -16,6 +18,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use sieve::{Sieve, Sifting};
+
 /// Bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
 
@@ -24,6 +28,7 @@ const CHUNK: usize = 16 * 1024;
 pub struct Proxy {
     address: SocketAddr,
     wire: Arc<watch::Sender<Wire>>,
+    sieve: Arc<Mutex<Option<Sieve>>>,
     life: Lifecycle,
 }
 
@@ -63,13 +68,15 @@ impl Proxy {
         let address = listener.local_addr()?;
         let wire = Arc::new(watch::Sender::new(Wire { target, state: State::Whole }));
         let life = Lifecycle::new();
-        let (wires, tasks) = (Arc::clone(&wire), life.clone());
+        let sieve = Arc::<Mutex<Option<Sieve>>>::default();
+        let (wires, sieves, tasks) = (Arc::clone(&wire), Arc::clone(&sieve), life.clone());
         life.spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tasks.spawn(pass(near, wires.subscribe()));
+                let sieve = sieves.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                tasks.spawn(pass(near, wires.subscribe(), sieve));
             }
         });
-        Ok(Self { address, wire, life })
+        Ok(Self { address, wire, sieve, life })
     }
 
     /// Where to connect.
@@ -102,6 +109,13 @@ impl Proxy {
         self.set(State::Throttled(bytes.max(1)));
     }
 
+    /// On connections made from now on, loses the messages from a nats-server
+    /// for which `keep`, given subject and payload, says no.
+    pub fn sift(&self, keep: impl Fn(&str, &[u8]) -> bool + Send + Sync + 'static) {
+        let sieve = Some(Sieve::new(keep));
+        *self.sieve.lock().unwrap_or_else(PoisonError::into_inner) = sieve;
+    }
+
     /// Lets everything through again, with what was held.
     pub fn mend(&self) {
         self.set(State::Whole);
@@ -118,7 +132,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(near: TcpStream, mut wire: watch::Receiver<Wire>) {
+async fn pass(near: TcpStream, mut wire: watch::Receiver<Wire>, sieve: Option<Sieve>) {
     let target = wire.borrow().target;
     let (out, back) = (wire.clone(), wire.clone());
     let copied = async {
@@ -127,8 +141,8 @@ async fn pass(near: TcpStream, mut wire: watch::Receiver<Wire>) {
         far.set_nodelay(true)?;
         let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
         tokio::try_join!(
-            copy(near_in, far_out, (out, Direction::Out)),
-            copy(far_in, near_out, (back, Direction::Back)),
+            copy(near_in, far_out, (out, Direction::Out), None),
+            copy(far_in, near_out, (back, Direction::Back), sieve.map(Sieve::sifting)),
         )
     };
     tokio::select! {
@@ -144,6 +158,7 @@ async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     (mut wire, way): (watch::Receiver<Wire>, Direction),
+    mut sifting: Option<Sifting>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -156,7 +171,10 @@ async fn copy(
         if read == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&buffer[..read]).await?;
+        match &mut sifting {
+            Some(sifting) => to.write_all(&sifting.pass(&buffer[..read])).await?,
+            None => to.write_all(&buffer[..read]).await?,
+        }
     }
 }
 

@@ -1,0 +1,20 @@
+//! A fleet on three nats-servers under load, with every kind of fault once:
+//! the short form of `cargo xtask chaos`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use chaos::scenario::{ALL, Ground};
+
+/// One round of all kinds of fault takes about this long.
+const TIME: Duration = Duration::from_secs(75);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_keeps_its_promises_whatever_befalls_its_parts() -> Result<()> {
+    let weather = ALL.iter().find(|it| it.name == "weather").context("it is in the catalogue")?;
+    let binary = env!("CARGO_BIN_EXE_weir").into();
+    let score = weather.run(Ground { binary, seed: 7, time: TIME }).await?;
+    ensure!(score.is_clean(), "{score}");
+    ensure!(score.accepted > 100 && score.faults.len() > 8, "too little happened: {score}");
+    Ok(())
+}
