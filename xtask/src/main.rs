@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask test | check | bench | fake-model`.
+//! The project's own commands: `cargo xtask test | check | bench | chaos | fake-model`.
 //!
 //! Light on purpose: it is built first on a fresh machine. What needs the
-//! workspace's crates lives in `xtask/bench` and is started from here.
+//! workspace's crates lives in `xtask/bench` and `xtask/chaos` and is started
+//! from here.
 
 mod step;
 mod tools;
@@ -39,6 +40,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// A fleet under faults, and whether it keeps its promises;
+    /// `cargo xtask chaos --help` lists its options.
+    #[command(disable_help_flag = true)]
+    Chaos {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// The scripted model as a process of its own.
     #[command(disable_help_flag = true)]
     FakeModel {
@@ -57,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test { quick } => test(quick),
         Task::Check => check(&Tools::new()),
         Task::Bench { options } => bench("run", &options),
+        Task::Chaos { options } => chaos(&options),
         Task::FakeModel { options } => bench("fake-model", &options),
     };
     step::exit(ended)
@@ -88,10 +97,22 @@ fn check(tools: &Tools) -> Result<Ended> {
 }
 
 fn bench(command: &str, options: &[String]) -> Result<Ended> {
-    // One build of both, so that they share their dependencies.
-    let release = ["build", "--release", "--locked", "--package", "weir", "--package", "bench"];
-    run("build", &mut cargo(release))?;
-    let mut bench = std::process::Command::new(tools::target().join("release/bench"));
+    let mut bench = built_with_weir("bench")?;
     bench.arg(command).args(options);
     step::last(bench)
+}
+
+fn chaos(options: &[String]) -> Result<Ended> {
+    Tools::new().nats_server()?;
+    let mut chaos = built_with_weir("chaos")?;
+    chaos.arg("--weir").arg(tools::target().join("release/weir")).args(options);
+    step::last(chaos)
+}
+
+/// A release build of a tool and of `weir`.
+fn built_with_weir(tool: &str) -> Result<std::process::Command> {
+    // One build of both, so that they share their dependencies.
+    let release = ["build", "--release", "--locked", "--package", "weir", "--package", tool];
+    run("build", &mut cargo(release))?;
+    Ok(std::process::Command::new(tools::target().join("release").join(tool)))
 }

@@ -74,7 +74,7 @@ impl Tools {
         buf
     }
 
-    fn nats_server(&self) -> Result<()> {
+    pub(crate) fn nats_server(&self) -> Result<()> {
         let installed = self.folder.join("nats/bin/nats-server");
         let given = env::var_os("WEIR_NATS_SERVER").is_some();
         if given || self.has("nats-server") || installed.is_file() {

@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cost::{self, Cost, Process};
 use crate::reader::{DIRECT, Dialect, Reader, WEIR};
+use testkit::cost::{self, Cost, Process};
 
 /// How long after its last token a session may still take.
 const LATE: Duration = Duration::from_secs(60);

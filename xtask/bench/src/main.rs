@@ -3,7 +3,6 @@
 //!
 //! Started by `cargo xtask bench`. Not a test: it measures, it does not judge.
 
-mod cost;
 mod load;
 mod reader;
 mod report;

@@ -4,9 +4,9 @@
 
 use hdrhistogram::Histogram;
 
-use crate::cost::Cost;
 use crate::load::{Load, Measured, float};
 use crate::servers::{Kind, MODEL};
+use testkit::cost::Cost;
 
 /// One run of the pipeline and what it is compared with.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use testkit::nats;
 use testkit::process::{Weir, command};
 
-use crate::cost::Process;
+use testkit::cost::Process;
 
 /// How the pipeline is made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A client as it should be written: it asks with an idempotency key and asks
 //! again, anywhere, until it has an answer.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,6 +26,8 @@ pub struct Client {
     edges: Vec<String>,
     /// Who asks.
     pub user: String,
+    /// Why questions had to be asked again. Clones share it.
+    again: Arc<Mutex<Vec<String>>>,
 }
 
 /// What became of a question.
@@ -58,12 +61,18 @@ impl Client {
             .connect_timeout(Duration::from_secs(3))
             .pool_idle_timeout(Duration::from_secs(5))
             .no_proxy();
-        Ok(Self { http: http.build()?, edges, user: user.into() })
+        Ok(Self { http: http.build()?, edges, user: user.into(), again: Arc::default() })
     }
 
     /// One of the gateways.
     pub fn some_edge(&self, dice: &mut StdRng) -> usize {
         dice.random_range(0..self.edges.len())
+    }
+
+    /// Why questions had to be asked again: no answer, or one that settles
+    /// nothing.
+    pub fn again(&self) -> Vec<String> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many gateways there are.
@@ -77,8 +86,12 @@ impl Client {
         let deadline = Instant::now() + PATIENCE;
         let mut edge = edge;
         while Instant::now() < deadline {
-            if let Ok(asked) = self.ask_once(edge, session, key, body).await {
-                return asked;
+            match self.ask_once(edge, session, key, body).await {
+                Ok(asked) => return asked,
+                Err(why) => {
+                    let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+                    again.push(format!("{why:#}"));
+                }
             }
             edge += 1;
             sleep(PAUSE).await;
@@ -94,11 +107,7 @@ impl Client {
         key: &str,
         body: &Value,
     ) -> Result<Asked> {
-        let mut body = body.clone();
-        body["userId"] = self.user.as_str().into();
-        let request = self.http.post(self.at(edge, &format!("/v1/sessions/{session}/turns")));
-        let request = request.header("prefer", "respond-async").header("idempotency-key", key);
-        let response = answered(request.json(&body)).await?;
+        let response = answered(self.question(edge, session, key, body)).await?;
         let status = response.status();
         // 200 is a repeated question whose turn has ended.
         if status == StatusCode::ACCEPTED || status == StatusCode::OK {
@@ -107,6 +116,26 @@ impl Client {
             return Ok(Asked::Accepted(turn.to_owned()));
         }
         Ok(Asked::Refused(status.as_u16()))
+    }
+
+    /// One try, and the answer as it is.
+    pub async fn submit(
+        &self,
+        edge: usize,
+        session: &str,
+        key: &str,
+        body: &Value,
+    ) -> Result<Response> {
+        let request = self.question(edge, session, key, body);
+        Ok(tokio::time::timeout(REQUEST, request.send()).await??)
+    }
+
+    fn question(&self, edge: usize, session: &str, key: &str, body: &Value) -> RequestBuilder {
+        let mut body = body.clone();
+        body["userId"] = self.user.as_str().into();
+        let request = self.http.post(self.at(edge, &format!("/v1/sessions/{session}/turns")));
+        let request = request.header("prefer", "respond-async").header("idempotency-key", key);
+        request.json(&body)
     }
 
     /// Stops a turn, wherever a gateway answers.

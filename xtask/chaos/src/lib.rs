@@ -5,11 +5,14 @@
 //! Knows Weir from outside only: its processes, its HTTP, its signals.
 
 pub mod client;
+pub mod copies;
 pub mod load;
 pub mod nemesis;
 pub mod oracle;
+pub mod raw;
 pub mod scenario;
 pub mod score;
+pub mod sitting;
 pub mod stage;
 pub mod story;
 pub mod watcher;

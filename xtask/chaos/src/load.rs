@@ -79,6 +79,8 @@ pub struct Question {
 /// Everything known of one session at the end.
 #[derive(Debug)]
 pub struct Tale {
+    /// Whose it is.
+    pub user: String,
     /// Its id.
     pub session: String,
     /// Its questions, in the order they were accepted.
@@ -148,6 +150,11 @@ impl Load {
     /// What a reader of each session has so far.
     pub fn notes(&self) -> Vec<Notes> {
         self.drivers.iter().filter_map(|it| Some(it.watchers.first()?.notes())).collect()
+    }
+
+    /// Why questions had to be asked again.
+    pub fn again(&self) -> Vec<String> {
+        self.drivers.iter().flat_map(|it| it.client.again()).collect()
     }
 
     /// Waits until all sessions have asked everything and heard the ends.
@@ -280,6 +287,7 @@ impl Driver {
         }
         let said = std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner));
         Tale {
+            user: self.client.user.clone(),
             session: self.session.clone(),
             questions: said.questions,
             histories,

@@ -210,6 +210,7 @@ mod tests {
         let at = Instant::now();
         let heard = heard.into_iter().map(|frame| Heard { at, frame }).collect();
         Tale {
+            user: "u".into(),
             session: "s".into(),
             questions: vec![Question {
                 name: "q".into(),

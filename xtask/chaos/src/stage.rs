@@ -5,7 +5,7 @@ mod part;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -28,14 +28,16 @@ pub struct Plan {
     pub workers: usize,
     /// Agents.
     pub agents: usize,
+    /// Turns that a worker works on at the same time; none: its own default.
+    pub slots: Option<usize>,
 }
 
 impl Plan {
     /// Three nats-servers that write through, two gateways, three workers, two
     /// agents.
-    pub const FULL: Self = Self { nodes: 3, gateways: 2, workers: 3, agents: 2 };
+    pub const FULL: Self = Self { nodes: 3, gateways: 2, workers: 3, agents: 2, slots: None };
     /// One nats-server, two gateways, two workers, one agent.
-    pub const SMALL: Self = Self { nodes: 1, gateways: 2, workers: 2, agents: 1 };
+    pub const SMALL: Self = Self { nodes: 1, gateways: 2, workers: 2, agents: 1, slots: None };
 }
 
 /// The servers that keep what was promised.
@@ -78,6 +80,16 @@ impl Stage {
             1 => Nats::One(Box::new(Server::start().await?)),
             _ => Nats::Three(Box::new(Cluster::start_durable().await?)),
         };
+        Self::start_on(nats, binary, plan).await
+    }
+
+    /// The same on three nats-servers whose stores are in `folder`.
+    pub async fn start_in(folder: &Path, binary: PathBuf, plan: Plan) -> Result<Self> {
+        let nats = Nats::Three(Box::new(Cluster::start_durable_in(folder).await?));
+        Self::start_on(nats, binary, Plan { nodes: 3, ..plan }).await
+    }
+
+    async fn start_on(nats: Nats, binary: PathBuf, plan: Plan) -> Result<Self> {
         let mut stage = Self {
             nats,
             model: FakeModel::start().await?,
@@ -92,7 +104,7 @@ impl Stage {
             stage.add_agent(at).await?;
         }
         for at in 0..plan.workers {
-            stage.add_worker(at).await?;
+            stage.add_worker(at, plan.slots, Vec::new()).await?;
         }
         for at in 0..plan.gateways {
             stage.add_gateway(at).await?;
@@ -197,7 +209,17 @@ impl Stage {
         Ok(())
     }
 
-    async fn add_worker(&mut self, at: usize) -> Result<()> {
+    /// One more worker, with these variables in its environment.
+    pub async fn one_more_worker(&mut self, environment: Vec<(String, String)>) -> Result<()> {
+        self.add_worker(self.workers.len(), None, environment).await
+    }
+
+    async fn add_worker(
+        &mut self,
+        at: usize,
+        slots: Option<usize>,
+        environment: Vec<(String, String)>,
+    ) -> Result<()> {
         let name = format!("worker{at}");
         let servers = self.servers(&name).await?;
         let agent =
@@ -206,7 +228,10 @@ impl Stage {
         let (binary, replicas) = (self.binary.clone(), self.nodes.to_string());
         let recipe = move || {
             let mut worker = weir(&binary, ["worker", "--nats", &servers, "--replicas", &replicas]);
-            worker.args(["--agent", &agents.join(",")]);
+            worker.args(["--agent", &agents.join(",")]).envs(environment.clone());
+            if let Some(slots) = slots {
+                worker.args(["--slots", &slots.to_string()]);
+            }
             worker
         };
         self.workers.push(Part::start(name, None, recipe).await?);

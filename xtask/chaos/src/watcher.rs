@@ -31,6 +31,29 @@ pub struct Notes {
     pub connects: usize,
 }
 
+/// For each pause of more than a second within a turn in which one of these
+/// moments fell: how long after the first of them the turn went on.
+pub fn recoveries(notes: &[Notes], struck: &[Instant]) -> Vec<Duration> {
+    notes.iter().flat_map(|it| it.recoveries(struck)).collect()
+}
+
+impl Notes {
+    fn recoveries(&self, struck: &[Instant]) -> Vec<Duration> {
+        let turn = |it: &Heard| it.frame.json()["turnId"].clone();
+        let went_on = |pair: &[Heard]| {
+            let [before, after] = pair else { return None };
+            if after.at - before.at < Duration::from_secs(1) || turn(before) != turn(after) {
+                return None;
+            }
+            // What was on its way at that moment still came.
+            let began = before.at.checked_sub(Duration::from_millis(250))?;
+            let moment = struck.iter().find(|it| (began..after.at).contains(it))?;
+            Some(after.at - *moment)
+        };
+        self.heard.windows(2).filter_map(went_on).collect()
+    }
+}
+
 /// A reader of one session.
 #[derive(Debug, Clone)]
 pub struct Watcher {
