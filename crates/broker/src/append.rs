@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The first and the longest pause between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
 
+/// A refusal that may be a doubtful try's own success.
+const REFUSED: &str = "refused after a try in doubt";
+
 /// How an append ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -26,7 +29,9 @@ pub enum Outcome {
 
 /// Stores `entry` right after `entry.follows`. When a try's outcome is unknown,
 /// looks whether the entry is there, and tries the same again if not: the
-/// condition makes sure that it is stored once at most.
+/// condition makes sure that it is stored once at most. Where a server may refuse
+/// from the past ([`Log::doubt`]), a refusal counts once its reason is seen, or
+/// was given for 15 seconds.
 ///
 /// Errors: [`Error::Unavailable`] when the outcome is still unknown after
 /// 15 seconds, [`Error::TooLarge`] past [`MAX_ENTRY_BYTES`].
@@ -43,20 +48,28 @@ pub async fn append(log: &dyn Log, session: &Session, entry: &Entry) -> Result<O
         let why = match log.append(session, follows, bytes.clone()).await {
             Ok(sequence) => return Ok(Outcome::Stored(sequence)),
             // After a doubtful try a refusal may be the doubtful one's success.
-            Err(AppendError::Refused) if !doubtful => return Ok(Outcome::Refused),
-            Err(AppendError::Refused) => "refused after a try in doubt".to_owned(),
+            Err(AppendError::Refused) if !doubtful && log.doubt().is_zero() => {
+                return Ok(Outcome::Refused);
+            }
+            Err(AppendError::Refused) => None,
             Err(AppendError::Failed(error)) => return Err(error),
-            Err(AppendError::Unknown(why)) => why,
+            Err(AppendError::Unknown(why)) => Some(why),
         };
-        doubtful = true;
+        doubtful |= why.is_some();
         match successor(log, session, follows).await {
-            Ok(Some(stored)) if stored.1 == *entry => return Ok(Outcome::Stored(stored.0)),
+            Ok(Some(stored)) if doubtful && stored.1 == *entry => {
+                return Ok(Outcome::Stored(stored.0));
+            }
+            // The same words without a doubtful try are somebody else's.
             Ok(Some(_)) => return Ok(Outcome::Refused),
             Ok(None) | Err(Error::Unavailable(_)) => {}
             Err(error) => return Err(error),
         }
         if Instant::now() >= deadline {
-            return Err(Error::Unavailable(why));
+            return match why {
+                None if !doubtful => Ok(Outcome::Refused),
+                why => Err(Error::Unavailable(why.unwrap_or_else(|| REFUSED.to_owned()))),
+            };
         }
         tracing::debug!(?session, why, "append in doubt; trying again");
         sleep(pause).await;

@@ -11,10 +11,13 @@ pub enum Error {
     /// Admission refused: the session has an unfinished job.
     #[error("the session has an unfinished turn")]
     Busy,
-    /// The session has as many unfinished jobs as it may have, or the store
-    /// has reached its size limit.
+    /// The session has as many unfinished jobs as it may have.
     #[error("full: {0}")]
     Full(String),
+    /// The store has no room left; nothing was stored, and the same will work
+    /// once there is room again.
+    #[error("no room: {0}")]
+    NoRoom(String),
     /// A payload past its limit.
     #[error("{what} of {size} bytes is over the limit of {limit}")]
     TooLarge {

@@ -19,11 +19,16 @@ use crate::{Epoch, Error, Live, Log, Position, Result, Sequence, Signal, Stored}
 const BATCH: usize = 64;
 /// How long may be silence before the log is asked, when something is to come.
 const CHECK: Duration = Duration::from_secs(5);
+/// The same while nothing is known to be under way: an entry may be lost on its
+/// way to a reader, and the last one has no successor to betray that.
+const IDLE: Duration = Duration::from_secs(30);
 /// How long the log may be unreachable before the reader is told.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The pause between two tries to reach it, and the first one before a read that
 /// lags behind is made anew.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The pause before a log that seems to have lost entries is asked again.
+const DOUBTFUL: Duration = Duration::from_millis(250);
 /// The longest pause before a read that lags behind is made anew.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -51,9 +56,22 @@ pub enum Followed {
     Gap(event::Kind),
 }
 
+/// A log that says that it ends before what a reader has, or asks for.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    since: Instant,
+    /// What it ends before.
+    place: Sequence,
+    /// What it means when it is true.
+    reason: &'static str,
+    /// Whether mere silence led to the question.
+    silence: bool,
+}
+
 /// A reader of one session's entries.
 pub struct Follow {
     log: Arc<dyn Log>,
+    epoch: Epoch,
     session: Session,
     live: Live,
     head: Option<Stored>,
@@ -61,18 +79,21 @@ pub struct Follow {
     after: Sequence,
     /// Whether `after` is known to be an entry, so that links can be checked.
     linked: bool,
+    /// The very entry that was asked for, until it has come.
+    asked: Option<Sequence>,
     /// The log has entries up to here that were not read yet.
     target: Sequence,
     backlog: VecDeque<Stored>,
     gap: Option<event::Kind>,
     open: bool,
     expecting: bool,
-    check_at: Instant,
+    heard_at: Instant,
     /// When a read that brought nothing may be made anew.
     again_at: Option<Instant>,
     /// The pause before that, the next time.
     pause: Duration,
     failing_since: Option<Instant>,
+    doubt: Option<Doubt>,
 }
 
 impl std::fmt::Debug for Follow {
@@ -93,21 +114,24 @@ impl Follow {
     pub async fn open(log: Arc<dyn Log>, session: Session, from: From) -> Result<Self> {
         let (live, head) = listen(&*log, &session).await?;
         let mut follow = Self {
+            epoch: log.epoch(),
             log,
             session,
             live,
             after: Sequence::START,
             linked: false,
+            asked: None,
             target: head.as_ref().map_or(Sequence::START, |it| it.sequence),
             open: head.as_ref().is_some_and(running),
             head,
             backlog: VecDeque::new(),
             gap: None,
             expecting: false,
-            check_at: Instant::now() + CHECK,
+            heard_at: Instant::now(),
             again_at: None,
             pause: PAUSE,
             failing_since: None,
+            doubt: None,
         };
         follow.begin(from);
         Ok(follow)
@@ -122,7 +146,8 @@ impl Follow {
         self
     }
 
-    /// The session's last entry when the reader was opened.
+    /// The session's last entry when the reader was opened; let go once the
+    /// first entry was delivered.
     pub fn head(&self) -> Option<&Stored> {
         self.head.as_ref()
     }
@@ -137,6 +162,10 @@ impl Follow {
                 return Ok(Followed::Gap(gap));
             }
             if let Some(stored) = self.backlog.pop_front() {
+                if self.backlog.is_empty() {
+                    // A reader may wait for hours from here on.
+                    self.backlog = VecDeque::new();
+                }
                 if let Some(followed) = self.take(stored) {
                     return Ok(followed);
                 }
@@ -153,7 +182,8 @@ impl Follow {
                     }
                 }
                 Some(Signal::Entry(stored)) => self.target = self.target.max(stored.sequence),
-                Some(Signal::Missed) | None => self.compare().await?,
+                Some(Signal::Missed) => self.compare(false).await?,
+                None => self.compare(true).await?,
             }
         }
     }
@@ -165,12 +195,18 @@ impl Follow {
             From::Now => self.begin_at(last, true),
             From::Turn => self.begin_with_turn(),
             From::After(position) => match self.misplaced(position) {
-                Some(reason) => self.begin_after_gap(reason, position),
+                Some(reason) if self.may_be_wrong(reason, position) => {
+                    self.begin_at(position.sequence, true);
+                }
+                Some(reason) => self.gap_before_turn(reason, position.to_string()),
                 None => self.begin_at(position.sequence, position.sequence != Sequence::START),
             },
             From::At(position) => match self.misplaced(position) {
-                Some(reason) => self.begin_after_gap(reason, position),
-                None => self.begin_at(position.sequence.before(), false),
+                Some(reason) if self.may_be_wrong(reason, position) => {
+                    self.begin_with(position.sequence);
+                }
+                Some(reason) => self.gap_before_turn(reason, position.to_string()),
+                None => self.begin_with(position.sequence),
             },
         }
     }
@@ -178,6 +214,12 @@ impl Follow {
     fn begin_at(&mut self, after: Sequence, linked: bool) {
         self.after = after;
         self.linked = linked;
+        self.asked = None;
+    }
+
+    fn begin_with(&mut self, first: Sequence) {
+        self.begin_at(first.before(), false);
+        self.asked = Some(first);
     }
 
     fn begin_with_turn(&mut self) {
@@ -186,20 +228,22 @@ impl Follow {
                 let began = head.entry.state.as_ref().map_or(0, |it| it.began);
                 // The entry that starts a turn cannot name its own place.
                 let began = if began == 0 { head.sequence } else { Sequence(began) };
-                self.begin_at(began.before(), false);
+                self.begin_with(began);
             }
             Some(_) | None => self.begin_at(self.target, true),
         }
     }
 
-    fn begin_after_gap(&mut self, reason: &str, asked: Position) {
+    /// There is no way from what was asked for to what is there: goes on with
+    /// the running turn, or after the last entry.
+    fn gap_before_turn(&mut self, reason: &str, asked: String) {
         self.begin_with_turn();
-        self.gap = Some(self.gap(reason, asked.to_string(), self.after));
+        self.gap = Some(self.gap(reason, asked, self.asked.unwrap_or(self.after)));
     }
 
     /// Why a position cannot be resumed from, as far as the head tells.
     fn misplaced(&self, position: Position) -> Option<&'static str> {
-        if position.epoch != self.log.epoch() {
+        if position.epoch != self.epoch {
             return Some("other_log");
         }
         match &self.head {
@@ -209,8 +253,26 @@ impl Follow {
         }
     }
 
+    /// Whether the head may be too old to judge a position of the same log;
+    /// then it is asked again.
+    fn may_be_wrong(&mut self, reason: &'static str, position: Position) -> bool {
+        let same = position.epoch == self.epoch;
+        if same && !self.log.doubt().is_zero() {
+            let (since, place) = (Instant::now(), position.sequence);
+            self.doubt = Some(Doubt { since, place, reason, silence: false });
+        }
+        self.doubt.is_some()
+    }
+
     fn links(&self, stored: &Stored) -> bool {
         stored.sequence <= self.after || stored.entry.follows == self.after.0
+    }
+
+    /// Whether something is missing before an entry. What was erased is not.
+    fn is_hole(&self, stored: &Stored) -> bool {
+        let unlinked = self.linked && stored.entry.follows != self.after.0;
+        let other = self.asked.is_some_and(|it| it != stored.sequence);
+        (unlinked || other) && !stored.entry.is_tombstone()
     }
 
     /// Judges an entry in its turn. `None` for one that was delivered before.
@@ -218,19 +280,17 @@ impl Follow {
         if stored.sequence <= self.after {
             return None;
         }
-        let hole =
-            self.linked && stored.entry.follows != self.after.0 && !stored.entry.is_tombstone();
-        if hole {
+        if self.is_hole(&stored) {
             // A chain that begins anew does so because nothing was left of it.
             let reason = if stored.entry.follows > self.after.0 || stored.entry.follows == 0 {
                 "expired"
             } else {
                 "unknown_position"
             };
-            let asked = if self.after == Sequence::START {
-                "start".to_owned()
-            } else {
-                self.position(self.after).to_string()
+            let asked = match self.asked {
+                Some(asked) => self.position(asked).to_string(),
+                None if self.after == Sequence::START => "start".to_owned(),
+                None => self.position(self.after).to_string(),
             };
             let gap = self.gap(reason, asked, stored.sequence);
             self.begin_at(stored.sequence.before(), false);
@@ -238,9 +298,11 @@ impl Follow {
             return Some(Followed::Gap(gap));
         }
         self.begin_at(stored.sequence, true);
+        self.head = None;
         self.open = running(&stored);
-        self.check_at = Instant::now() + CHECK;
+        self.heard_at = Instant::now();
         (self.again_at, self.pause) = (None, PAUSE);
+        self.doubt = None;
         Some(Followed::Entry(stored))
     }
 
@@ -255,7 +317,7 @@ impl Follow {
                 // it was erased meanwhile, and then the target moves.
                 self.again_at = Some(Instant::now() + self.pause);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                self.compare().await
+                self.compare(false).await
             }
             Ok(read) => {
                 self.failing_since = None;
@@ -267,23 +329,51 @@ impl Follow {
     }
 
     /// Asks the log how far it goes. Its last entry may be all that is missing.
-    async fn compare(&mut self) -> Result<()> {
+    /// After mere silence a log that is empty has lost nothing that the reader
+    /// does not have: all of it has expired, and its chain begins anew.
+    async fn compare(&mut self, silence: bool) -> Result<()> {
         let last = match self.log.last(&self.session).await {
             Ok(last) => last,
             Err(error) => return self.bear(error).await,
         };
         self.failing_since = None;
-        self.check_at = Instant::now() + CHECK;
+        self.heard_at = Instant::now();
         self.target = last.as_ref().map_or(Sequence::START, |it| it.sequence);
-        if self.linked && self.target < self.after {
+        if self.epoch != self.log.epoch() {
             let asked = self.position(self.after).to_string();
-            self.head = last;
-            self.begin_with_turn();
-            self.gap = Some(self.gap("unknown_position", asked, self.after));
-        } else if let Some(last) = last.filter(|it| self.links(it) || self.is_next(it)) {
-            self.backlog.push_back(last);
+            (self.epoch, self.head, self.doubt) = (self.log.epoch(), last, None);
+            self.gap_before_turn("other_log", asked);
+        } else if self.is_behind() {
+            self.judge_behind(last, silence);
+        } else {
+            self.doubt = None;
+            let last = last.filter(|it| self.links(it) || self.is_next(it));
+            self.backlog.extend(last);
         }
         Ok(())
+    }
+
+    /// Whether the log says that it ends before what the reader has.
+    fn is_behind(&self) -> bool {
+        let place = if self.linked { self.after } else { Sequence::START };
+        self.target < self.doubt.map_or(place, |it| it.place)
+    }
+
+    /// A log that ends too early is believed once it has said so for as long as
+    /// it may be wrong.
+    fn judge_behind(&mut self, last: Option<Stored>, silence: bool) {
+        let (since, place, reason) = (Instant::now(), self.after, "unknown_position");
+        let doubt = *self.doubt.get_or_insert(Doubt { since, place, reason, silence });
+        if doubt.since.elapsed() < self.log.doubt() {
+            return;
+        }
+        self.doubt = None;
+        if last.is_none() && doubt.silence {
+            self.begin_at(Sequence::START, true);
+        } else {
+            self.head = last;
+            self.gap_before_turn(doubt.reason, self.position(doubt.place).to_string());
+        }
     }
 
     /// Whether there is no place between the last entry delivered and this one.
@@ -304,22 +394,20 @@ impl Follow {
 
     /// `None` when silence lasted too long.
     async fn wait(&mut self) -> Option<Signal> {
-        if !self.open && !self.expecting {
-            return self.live.next().await.or(Some(Signal::Missed));
-        }
+        let patience = match self.doubt {
+            Some(_) => DOUBTFUL,
+            None if self.open || self.expecting => CHECK,
+            None => IDLE,
+        };
         tokio::select! {
             biased;
             signal = self.live.next() => signal,
-            () = sleep_until(self.check_at) => None,
+            () = sleep_until(self.heard_at + patience) => None,
         }
     }
 
     fn position(&self, sequence: Sequence) -> Position {
-        Position { epoch: self.epoch(), sequence }
-    }
-
-    fn epoch(&self) -> Epoch {
-        self.log.epoch()
+        Position { epoch: self.epoch, sequence }
     }
 
     fn gap(&self, reason: &str, asked: String, next: Sequence) -> event::Kind {

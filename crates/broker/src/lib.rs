@@ -5,6 +5,8 @@
 //! turns; it stores, orders and refuses.
 
 mod append;
+mod durability;
+mod erase;
 mod error;
 mod follow;
 mod log;
@@ -13,17 +15,20 @@ mod position;
 mod queue;
 mod records;
 pub mod sqlite;
+mod tail;
 mod token;
 
 use std::sync::Arc;
 
 pub use append::{Outcome, append};
+pub use durability::{Durability, Profile, Synced};
+pub use erase::{Erased, erase};
 pub use error::{Error, Result};
 pub use follow::{Follow, Followed, From};
 pub use log::{AppendError, Live, Log, MAX_ENTRY_BYTES, Signal, Stored};
 pub use position::{Epoch, InvalidPosition, Position, Sequence};
 pub use queue::{Admission, Delivery, Front, Lease, MAX_JOB_BYTES, Pending, Queue, Submitted};
-pub use records::{Bucket, Expected, Key, MAX_RECORD_BYTES, Record, Records};
+pub use records::{Bucket, Expected, InvalidKey, Key, MAX_RECORD_BYTES, Record, Records};
 
 /// The three ports of one broker, and what it promises.
 #[derive(Debug, Clone)]
@@ -36,17 +41,6 @@ pub struct Broker {
     pub records: Arc<dyn Records>,
     /// What an acknowledgement means here.
     pub profile: Profile,
-}
-
-/// What a broker is and what its acknowledgements are worth, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
-    /// `embedded`, `ephemeral` or `nats`.
-    pub kind: &'static str,
-    /// Where it is: a folder, or servers with their version.
-    pub place: String,
-    /// What "stored" means, in a sentence.
-    pub durability: String,
 }
 
 /// Limits and times that both implementations keep.

@@ -1,5 +1,7 @@
 //! The port for session logs: conditional append, ordered read, live tail.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -27,10 +29,19 @@ pub trait Log: std::fmt::Debug + Send + Sync {
         entry: Bytes,
     ) -> Result<Sequence, AppendError>;
 
-    /// The session's last entry, read where it is certain.
+    /// The session's last entry, read where it is certain but for
+    /// [`doubt`](Self::doubt).
     async fn last(&self, session: &Session) -> Result<Option<Stored>>;
 
-    /// Entries after a place, oldest first, at most `most` and about 1 MiB (one
+    /// For how long a last entry older than one that was seen before may be a
+    /// mistake: a server that led, hung and wakes up, or is cut off from the
+    /// others, answers from the past until it knows of its successor. Zero where
+    /// that cannot be.
+    fn doubt(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Entries after a place, oldest first, at most `most` and about 128 KiB (one
     /// at least). May lag behind
     /// [`last`](Self::last): an empty answer does not mean that there is
     /// nothing more. Entries past the retention are left out without a word;

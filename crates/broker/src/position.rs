@@ -27,7 +27,7 @@ impl fmt::Display for Sequence {
 
 /// The birth of a log. A position of another log is answered with a gap, not
 /// with wrong data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Epoch(pub u64);
 
 /// A [`Sequence`] with the log it belongs to; opaque to clients. Written

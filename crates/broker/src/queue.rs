@@ -27,6 +27,7 @@ pub trait Queue: std::fmt::Debug + Send + Sync {
     ///
     /// Errors: [`Error::Busy`](crate::Error::Busy) by admission,
     /// [`Error::Full`](crate::Error::Full) past the session's depth,
+    /// [`Error::NoRoom`](crate::Error::NoRoom) when the store is full,
     /// [`Error::TooLarge`](crate::Error::TooLarge) past [`MAX_JOB_BYTES`],
     /// [`Error::Unavailable`](crate::Error::Unavailable) when the outcome is
     /// not known: submit the same job again.
@@ -97,7 +98,9 @@ pub struct Delivery {
     pub session: Session,
     /// Which turn.
     pub turn: TurnId,
-    /// What to do.
+    /// What to do. Where its version is not [`proto::FORMAT`], this is what could
+    /// be read of it; it is filed under dead letters already, and its turn must
+    /// end.
     pub job: Job,
     /// Where the job stands in the queue.
     pub sequence: Sequence,

@@ -1,5 +1,8 @@
 //! The port for small keyed values with compare-and-set.
 
+use std::fmt;
+use std::str::FromStr;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use proto::{Session, UserId};
@@ -11,7 +14,7 @@ pub const MAX_RECORD_BYTES: usize = 768 * 1024;
 
 /// Small durable values that outlive the log's retention.
 #[async_trait]
-pub trait Records: std::fmt::Debug + Send + Sync {
+pub trait Records: fmt::Debug + Send + Sync {
     /// The value under a key, read where it is certain.
     async fn get(&self, bucket: Bucket, key: &Key) -> Result<Option<Record>>;
 
@@ -28,6 +31,10 @@ pub trait Records: std::fmt::Debug + Send + Sync {
 
     /// The keys below a prefix (itself included), in key order.
     async fn list(&self, bucket: Bucket, prefix: &Key) -> Result<Vec<Key>>;
+
+    /// Every key of a bucket, in key order: for operators, not on a request's
+    /// way.
+    async fn all(&self, bucket: Bucket) -> Result<Vec<Key>>;
 }
 
 /// A value with the revision that a change must expect.
@@ -96,6 +103,7 @@ impl Bucket {
 }
 
 /// A record's key: tokens joined by dots, made of the same tokens as subjects.
+/// Prints as the store spells it, in `[A-Za-z0-9_=.-]`, and parses from that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
@@ -129,5 +137,41 @@ impl Key {
     /// A key as the store spells it; only for what a [`Key`] has written.
     pub(crate) fn spelled(text: String) -> Self {
         Self(text)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that no key is spelled as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is not the key of a record")]
+pub struct InvalidKey;
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        let whole = text.split('.').all(|it| token::decode(it).is_some());
+        if whole { Ok(Self(text.to_owned())) } else { Err(InvalidKey) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_from_what_it_prints_and_nothing_else_is_one() {
+        let session = Session::parse("用户", "a.b").unwrap();
+        let key = Key::session(&session).child("7");
+        assert_eq!(key.to_string().parse(), Ok(key.clone()));
+        assert_eq!(key.names(), ["用户", "a.b", "7"]);
+        for wrong in ["", ".", "a.", "a b", "*", "a.>", "=YQ", "用户"] {
+            assert_eq!(wrong.parse::<Key>(), Err(InvalidKey), "{wrong:?}");
+        }
     }
 }

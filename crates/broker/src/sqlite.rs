@@ -20,7 +20,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{Broker, Limits, Profile, Result};
+use crate::{Broker, Durability, Limits, Profile, Result, Synced};
 
 /// Where the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +58,17 @@ fn profile(place: &Place) -> Profile {
                          of turns and records are synced to the disk before they are \
                          acknowledged, of the text in between a power cut may take the tail"
                 .to_owned(),
+            level: Durability::Fsynced,
+            copies: 1,
+            synced: Synced::Always,
         },
         Place::Memory => Profile {
             kind: "ephemeral",
             place: "memory".to_owned(),
             durability: "in this process's memory: gone when it ends".to_owned(),
+            level: Durability::Memory,
+            copies: 1,
+            synced: Synced::Never,
         },
     }
 }

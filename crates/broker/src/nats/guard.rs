@@ -9,8 +9,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::Config;
+use super::declare::{self, Found};
 use super::wire::Wire;
-use super::{Config, declare};
 use crate::{Epoch, Result};
 
 /// The first and the longest pause between two tries to declare.
@@ -22,6 +23,8 @@ pub(super) struct Declared {
     wire: Wire,
     config: Config,
     epoch: AtomicU64,
+    /// Whether several servers keep the log.
+    replicated: bool,
     /// Counts the times that live tails may have missed something.
     missed: watch::Sender<u64>,
     /// When the last repair began, and how it ended.
@@ -29,21 +32,27 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// Declares what is missing; errors as [`declare::ensure`].
-    pub(super) async fn new(wire: Wire, config: Config) -> Result<Arc<Self>> {
-        let born = declare::ensure(&wire, &config).await?;
-        Ok(Arc::new(Self {
+    /// What was found on the server, to be kept true.
+    pub(super) fn new(wire: Wire, config: Config, found: &Found) -> Arc<Self> {
+        Arc::new(Self {
             wire,
             config,
-            epoch: AtomicU64::new(born.0),
+            epoch: AtomicU64::new(found.epoch.0),
+            replicated: found.copies > 1,
             missed: watch::Sender::new(0),
             repaired: Mutex::default(),
-        }))
+        })
     }
 
     /// The birth of the log that is there.
     pub(super) fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Relaxed))
+    }
+
+    /// Whether several servers keep the log, so that one may believe that it
+    /// leads when it does not.
+    pub(super) fn is_replicated(&self) -> bool {
+        self.replicated
     }
 
     /// News that tails may have missed something.
@@ -63,7 +72,7 @@ impl Declared {
         }
         let began = Instant::now();
         let ended = declare::ensure(&self.wire, &self.config).await;
-        let ended = ended.map(|born| self.bears(born));
+        let ended = ended.map(|found| self.bears(found.epoch));
         *repaired = Some((began, ended.clone()));
         ended
     }

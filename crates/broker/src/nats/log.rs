@@ -14,10 +14,10 @@ use proto::{Entry, Session};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::declare::LOG;
 use super::guard::{Declared, Guard};
-use super::live::Tail;
+use super::live::{self, Subscribed};
 use super::read;
+use super::settings::LOG;
 use super::wire::{CAPACITY, Trouble, Wire, code, right_after};
 use crate::{
     AppendError, Epoch, Error, Live, Log, MAX_ENTRY_BYTES, Result, Sequence, Stored, token,
@@ -25,12 +25,15 @@ use crate::{
 
 /// The most entries of one read, and the bytes after which no more are added.
 /// All of a read must fit into its inbox, with the mark that ends it: what does
-/// not is dropped. So a read holds about 1 MiB at most.
+/// not is dropped. So a read holds this and one entry at most.
 const MOST: usize = 32;
 const _: () = assert!(MOST < CAPACITY);
-const MOST_BYTES: usize = (1 << 20) - MAX_ENTRY_BYTES;
+const MOST_BYTES: usize = 128 * 1024;
 /// How long the next entry of a read is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a server may believe that it leads when another one does: one that
+/// wakes up for milliseconds, one that is cut off until it misses the others.
+const DOUBT: Duration = Duration::from_secs(15);
 
 /// The entries of all sessions.
 #[derive(Debug)]
@@ -61,7 +64,9 @@ impl Log for Entries {
         match self.wire.publish(&token::log(session), condition, entry).await {
             Ok(stored) => Ok(Sequence(stored.seq)),
             Err(Trouble::Silent(why)) => Err(AppendError::Unknown(why)),
-            Err(trouble) if trouble.is(code::WRONG_LAST_SEQUENCE) => Err(AppendError::Refused),
+            Err(Trouble::Refused(no)) if no.err_code == code::WRONG_LAST_SEQUENCE => {
+                Err(self.refusal(session, follows, &no.description).await)
+            }
             Err(trouble) => Err(AppendError::Failed(trouble.into())),
         }
     }
@@ -69,6 +74,10 @@ impl Log for Entries {
     async fn last(&self, session: &Session) -> Result<Option<Stored>> {
         let last = read::last(&self.wire, LOG, &token::log(session)).await?;
         last.map(|it| stored(it.seq, &it.data)).transpose()
+    }
+
+    fn doubt(&self) -> Duration {
+        if self.declared.is_replicated() { DOUBT } else { Duration::ZERO }
     }
 
     async fn read(&self, session: &Session, after: Sequence, most: usize) -> Result<Vec<Stored>> {
@@ -83,11 +92,9 @@ impl Log for Entries {
             "batch": most,
             "max_bytes": MOST_BYTES,
         });
-        let sent = self.wire.client().publish_with_reply(
-            format!("$JS.API.DIRECT.GET.{LOG}"),
-            inbox,
-            question.to_string().into(),
-        );
+        let ask = format!("$JS.API.DIRECT.GET.{LOG}");
+        let sent =
+            self.wire.client().publish_with_reply(ask.clone(), inbox, question.to_string().into());
         match timeout(PATIENCE, sent).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(Error::Unavailable(error.to_string())),
@@ -101,7 +108,8 @@ impl Log for Entries {
                 // What has come so far is the beginning of the range.
                 Ok(None) | Err(_) if !read.is_empty() => return Ok(read),
                 Ok(None) | Err(_) => {
-                    return Err(Error::Unavailable("a read was not answered".to_owned()));
+                    let why = self.wire.silence(&ask, PATIENCE);
+                    return Err(Error::Unavailable(format!("a read was not answered: {why}")));
                 }
             }
         }
@@ -109,7 +117,7 @@ impl Log for Entries {
 
     async fn live(&self, session: &Session) -> Result<Live> {
         let subscriber = self.wire.subscribe(token::live(session)).await?;
-        Ok(Tail::new(subscriber, self.declared.missed()).boxed())
+        Ok(live::bounded(Subscribed::new(subscriber, self.declared.missed())))
     }
 
     async fn purge(&self, session: &Session, before: Sequence) -> Result<u64> {
@@ -118,6 +126,28 @@ impl Log for Entries {
         }
         read::purge(&self.wire, LOG, &token::log(session), Some(before.0)).await
     }
+}
+
+impl Entries {
+    /// What a refusal means. One that names an end before the place that was to
+    /// be followed is not another writer's doing; when the log goes further, it
+    /// came from a server that is behind, and another may have stored the entry.
+    async fn refusal(&self, session: &Session, follows: Sequence, says: &str) -> AppendError {
+        let behind =
+            self.declared.is_replicated() && last_said(says).is_some_and(|it| it < follows);
+        if behind
+            && let Ok(Some(last)) = self.last(session).await
+            && last.sequence >= follows
+        {
+            return AppendError::Unknown("refused by a server that is behind".to_owned());
+        }
+        AppendError::Refused
+    }
+}
+
+/// The last sequence that a refusal names: `wrong last sequence: 41`.
+fn last_said(description: &str) -> Option<Sequence> {
+    description.rsplit(' ').next()?.parse().ok().map(Sequence)
 }
 
 fn too_large(size: usize) -> Error {
@@ -151,4 +181,15 @@ fn stored(sequence: u64, payload: &Bytes) -> Result<Stored> {
     let entry = Entry::decode(payload.clone())
         .map_err(|error| Error::Corrupt(format!("entry {sequence} of the log: {error}")))?;
     Ok(Stored { sequence: Sequence(sequence), entry })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_last_sequence() {
+        assert_eq!(last_said("wrong last sequence: 41"), Some(Sequence(41)));
+        assert_eq!(last_said("wrong last sequence"), None);
+    }
 }

@@ -9,14 +9,16 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::declare::{self, JOBS, WORKERS};
+use super::settings::{self, JOBS, WORKERS};
 use super::wire::{Link, Wire};
 use crate::{Error, Result};
 
 const EXPIRES: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Often, because a pull that waits at a leader that died is only told by its
+/// silence, and a process has one.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Two heartbeats missed, and some.
-const SILENCE: Duration = Duration::from_secs(11);
+const SILENCE: Duration = Duration::from_millis(2_500);
 
 /// What a pull brought.
 #[derive(Debug)]
@@ -48,8 +50,8 @@ impl Puller {
         let inbox = wire.client().new_inbox();
         let question = json!({
             "batch": 1,
-            "expires": declare::nanoseconds(EXPIRES),
-            "idle_heartbeat": declare::nanoseconds(HEARTBEAT),
+            "expires": settings::nanoseconds(EXPIRES),
+            "idle_heartbeat": settings::nanoseconds(HEARTBEAT),
         });
         Ok(Self {
             answers: wire.subscribe(inbox.clone()).await?,
@@ -64,8 +66,10 @@ impl Puller {
     pub(super) async fn pull(&mut self) -> Result<Pulled> {
         // The inbox outlives a connection; only a pull does not.
         self.wire.up(&mut self.link).await?;
+        let since = self.wire.denials();
+        let ask = format!("$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{WORKERS}");
         let asked = self.wire.client().publish_with_reply(
-            format!("$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{WORKERS}"),
+            ask.clone(),
             self.inbox.clone(),
             self.question.clone(),
         );
@@ -79,7 +83,10 @@ impl Puller {
             let message = match answer {
                 Ok(Some(message)) => message,
                 Ok(None) => return Err(Error::Unavailable("the client is closed".to_owned())),
-                Err(_) => return Ok(Pulled::Broken),
+                Err(_) => {
+                    let denied = self.wire.denied(since, &ask);
+                    return denied.map_or(Ok(Pulled::Broken), |why| Err(Error::Unsuitable(why)));
+                }
             };
             match message.status.map(|it| it.as_u16()) {
                 None => return Ok(Pulled::Job(message)),

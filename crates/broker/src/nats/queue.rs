@@ -15,11 +15,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::declare::{self, JOBS};
 use super::guard::Declared;
 use super::pull::{Pulled, Puller};
 use super::read;
 use super::records::Buckets;
+use super::settings::{self, JOBS};
 use super::wire::{ASK, Trouble, Wire, code, right_after};
 use crate::{
     Admission, Bucket, Delivery, Error, Expected, Key, Lease, Limits, MAX_JOB_BYTES, Pending,
@@ -223,7 +223,7 @@ impl Jobs {
         Ok(pending.find(|it| it.job.turn_id == turn).map(|it| it.sequence))
     }
 
-    /// `None` for a job that cannot be read; it is buried.
+    /// `None` for a job that cannot be read; it is filed instead.
     async fn delivered(&self, message: Message) -> Result<Option<Delivery>> {
         let Some((reply, (attempt, sequence))) =
             message.reply.as_ref().and_then(|it| Some((it.clone(), place(it)?)))
@@ -238,10 +238,14 @@ impl Jobs {
         };
         match (session, read) {
             (Some(session), Ok((job, turn))) => {
+                if job.version != FORMAT {
+                    let reason = format!("its format is {}, not {FORMAT}", job.version);
+                    self.file(&message, sequence, reason).await?;
+                }
                 Ok(Some(Delivery { session, turn, job, sequence, attempt, lease: Box::new(hold) }))
             }
             (_, Err(reason)) => {
-                self.bury(&message, sequence, reason).await?;
+                self.file(&message, sequence, reason).await?;
                 Box::new(hold).acknowledge().await?;
                 Ok(None)
             }
@@ -249,8 +253,8 @@ impl Jobs {
         }
     }
 
-    async fn bury(&self, message: &Message, sequence: Sequence, reason: String) -> Result<()> {
-        tracing::error!(%sequence, reason, "a job cannot be read; it is buried");
+    async fn file(&self, message: &Message, sequence: Sequence, reason: String) -> Result<()> {
+        tracing::error!(%sequence, reason, "a job cannot be read; filed under dead letters");
         let key = match token::session(&message.subject) {
             Some(session) => Key::session(&session),
             None => Key::spelled(token::encode(&message.subject)),
@@ -258,7 +262,7 @@ impl Jobs {
         let letter = DeadLetter {
             job: None,
             payload: message.payload.clone(),
-            code: "unreadable".to_owned(),
+            code: proto::code::UNREADABLE.to_owned(),
             reason,
             // The record's own time says when.
             buried: None,
@@ -272,9 +276,6 @@ impl Jobs {
 /// A job as its subject says it must be, or why it is not.
 fn readable(session: &Session, payload: &Bytes) -> Result<(Job, TurnId), String> {
     let job = Job::decode(payload.clone()).map_err(|error| error.to_string())?;
-    if job.version != FORMAT {
-        return Err(format!("its format is {}, not {FORMAT}", job.version));
-    }
     if job.user_id != session.user.as_str() || job.session_id != session.id.as_str() {
         return Err("it names another session than its subject".to_owned());
     }
@@ -337,7 +338,7 @@ impl Lease for Hold {
     }
 
     async fn later(self: Box<Self>, delay: Duration) -> Result<()> {
-        let says = format!("-NAK {}", json!({"delay": declare::nanoseconds(delay)}));
+        let says = format!("-NAK {}", json!({"delay": settings::nanoseconds(delay)}));
         self.settle(says.into(), SETTLE).await
     }
 }

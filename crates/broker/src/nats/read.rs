@@ -14,8 +14,10 @@ use tokio::time::{Instant, sleep};
 use super::wire::{ASK, Trouble, Wire, code};
 use crate::{Error, Result, Sequence};
 
-/// How long an erasure is tried while the stream has no leader.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a question or an erasure is tried while the stream has no leader.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A stored message.
 #[derive(Debug, Deserialize)]
@@ -78,10 +80,14 @@ async fn message<T: DeserializeOwned>(
         message: T,
     }
     let call = format!("STREAM.MSG.GET.{stream}");
-    match wire.api::<Answer<T>>(&call, question, ASK).await {
-        Ok(answer) => Ok(Some(answer.message)),
-        Err(trouble) if trouble.is(code::NO_MESSAGE) => Ok(None),
-        Err(trouble) => Err(trouble.into()),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match wire.api::<Answer<T>>(&call, question, ASK).await {
+            Ok(answer) => return Ok(Some(answer.message)),
+            Err(trouble) if trouble.is(code::NO_MESSAGE) => return Ok(None),
+            Err(Trouble::Silent(_)) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(trouble) => return Err(trouble.into()),
+        }
     }
 }
 
@@ -107,7 +113,7 @@ pub(super) async fn purge(
         match wire.api::<Purged>(&call, &question, ASK).await {
             Ok(answer) => return Ok(answer.purged),
             Err(Trouble::Silent(_)) if Instant::now() < deadline => {
-                sleep(Duration::from_millis(50)).await;
+                sleep(PAUSE).await;
             }
             Err(trouble) => return Err(Error::from(trouble)),
         }

@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::declare::{bucket_prefix, bucket_stream};
 use super::read;
+use super::settings::{bucket_prefix, bucket_stream};
 use super::wire::{ASK, Trouble, Wire, code, right_after};
 use crate::{Bucket, Error, Expected, Key, MAX_RECORD_BYTES, Record, Records, Result};
 
 /// How long a change is tried while the bucket has no leader.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The buckets.
 #[derive(Debug)]
@@ -133,6 +133,13 @@ impl Records for Buckets {
         let mut keys = Vec::new();
         self.subjects(bucket, prefix.as_str(), &mut keys).await?;
         self.subjects(bucket, &format!("{}.>", prefix.as_str()), &mut keys).await?;
+        keys.sort();
+        Ok(keys)
+    }
+
+    async fn all(&self, bucket: Bucket) -> Result<Vec<Key>> {
+        let mut keys = Vec::new();
+        self.subjects(bucket, ">", &mut keys).await?;
         keys.sort();
         Ok(keys)
     }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{
-    Client, ConnectErrorKind, Event, HeaderMap, HeaderValue, Message, Request, RequestErrorKind,
-    Subject, Subscriber,
+    Client, Event, HeaderMap, HeaderValue, Message, Request, RequestErrorKind, Subject, Subscriber,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,12 +15,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::connect::unconnected;
+use super::denied::Denied;
 use super::{Config, address};
 use crate::{Error, Result};
 
-/// Messages that one subscription holds for a reader that is busy; what comes
-/// on top is dropped by the client. With entries as large as they may be this
-/// is 32 MiB for a slow reader; with tokens, some kilobytes.
+/// Messages that one subscription holds until its task has run; what comes on
+/// top is dropped by the client. What a slow reader holds is bounded elsewhere.
 pub(super) const CAPACITY: usize = 64;
 /// How long a publish is waited for.
 pub(super) const PUBLISH: Duration = Duration::from_secs(5);
@@ -30,8 +30,9 @@ pub(super) const ASK: Duration = Duration::from_secs(2);
 
 const CONNECT: Duration = Duration::from_secs(3);
 /// The third ping without an answer ends a connection: a server that hangs is
-/// left, and another one is found, well within the time that an append is tried.
-const PING: Duration = Duration::from_secs(3);
+/// left within 8 seconds, and another one is found well within the time that an
+/// append is tried.
+const PING: Duration = Duration::from_secs(2);
 const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of a publish that met another one of its subject still under way.
 const BUSY_TRIES: u32 = 64;
@@ -77,6 +78,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// A no of the server that is no answer.
+    fn denied(description: String) -> Self {
+        Self { code: 403, err_code: 0, description }
+    }
+
     /// Whether a limit was reached.
     pub(super) fn is_full(&self) -> bool {
         self.err_code == code::STORE_FAILED || code::NO_RESOURCES.contains(&self.err_code)
@@ -102,8 +108,15 @@ impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Silent(why) => Self::Unavailable(why),
-            Trouble::Refused(no) if no.is_full() => Self::Full(no.description),
+            // The depth of one session's queue; every other limit is the store's.
+            Trouble::Refused(no) if no.is_full() && no.description.contains("per subject") => {
+                Self::Full(no.description)
+            }
+            Trouble::Refused(no) if no.is_full() => Self::NoRoom(no.description),
             Trouble::Refused(no) if no.code == 404 => Self::Unavailable(no.description),
+            Trouble::Refused(no) if no.code == 403 && no.err_code == 0 => {
+                Self::Unsuitable(format!("NATS refused: {}", no.description))
+            }
             Trouble::Refused(no) => {
                 Self::Unsuitable(format!("NATS refused: {} ({})", no.description, no.err_code))
             }
@@ -132,6 +145,8 @@ pub(super) struct Link {
 pub(super) struct Wire {
     client: Client,
     link: Arc<watch::Sender<Link>>,
+    denied: Arc<Denied>,
+    inbox: &'static str,
 }
 
 impl Wire {
@@ -140,9 +155,13 @@ impl Wire {
         let servers = address::servers(&config.url)?;
         let names = address::place(&servers);
         let link = Arc::new(watch::Sender::new(Link { up: true, made: 0 }));
-        let news = Arc::clone(&link);
-        let options = address::login(&servers)
+        let denied = Arc::new(Denied::default());
+        let news = (Arc::clone(&link), Arc::clone(&denied));
+        let inbox = config.role.inbox();
+        let options = config.security.options(&servers).await?;
+        let options = options
             .name(&config.name)
+            .custom_inbox_prefix(inbox)
             .ping_interval(PING)
             .subscription_capacity(CAPACITY)
             .client_capacity(4096)
@@ -151,23 +170,12 @@ impl Wire {
             .max_reconnects(None)
             .reconnect_delay_callback(pause)
             .event_callback(move |event| {
-                notice(&news, &event);
+                notice(&news.0, &news.1, &event);
                 std::future::ready(())
             });
-        let client = options.connect(servers).await.map_err(|error| {
-            let why = format!("cannot connect to NATS at {names}: {error}");
-            match error.kind() {
-                ConnectErrorKind::ServerParse
-                | ConnectErrorKind::Authentication
-                | ConnectErrorKind::AuthorizationViolation
-                | ConnectErrorKind::Tls => Error::Unsuitable(why),
-                ConnectErrorKind::Dns
-                | ConnectErrorKind::TimedOut
-                | ConnectErrorKind::Io
-                | ConnectErrorKind::MaxReconnects => Error::Unavailable(why),
-            }
-        })?;
-        Ok(Self { client, link })
+        let connected = options.connect(servers).await;
+        let client = connected.map_err(|error| unconnected(&names, &error))?;
+        Ok(Self { client, link, denied, inbox })
     }
 
     /// The client itself, for what is not a question.
@@ -201,18 +209,36 @@ impl Wire {
     ) -> Result<Message, Trouble> {
         let mut link = self.link.subscribe();
         let subject = subject.into();
+        let since = self.denied.count();
         let asked = async {
             self.up(&mut link).await?;
             tokio::select! {
                 biased;
-                answer = self.client.send_request(subject, request) => answer.map_err(silence),
+                answer = self.client.send_request(subject.clone(), request) => answer.map_err(silence),
+                why = self.denied.heard(since, &subject, self.inbox) => Err(Trouble::Refused(Refusal::denied(why))),
                 _ = link.changed() => Err(Trouble::Silent("the connection was lost".to_owned())),
             }
         };
         match timeout(patience, asked).await {
             Ok(answer) => answer,
-            Err(_) => Err(Trouble::Silent(format!("no answer within {patience:?}"))),
+            Err(_) => Err(Trouble::Silent(self.silence(&subject, patience))),
         }
+    }
+
+    /// Why a question may have no answer, in words.
+    pub(super) fn silence(&self, subject: &str, patience: Duration) -> String {
+        let why = self.denied(0, subject);
+        why.unwrap_or_else(|| format!("no answer within {patience:?}"))
+    }
+
+    /// How many questions the server denied so far.
+    pub(super) fn denials(&self) -> u64 {
+        self.denied.count()
+    }
+
+    /// What it said if it denied this one, behind the first `since` denials.
+    pub(super) fn denied(&self, since: u64, subject: &str) -> Option<String> {
+        self.denied.reason(since, subject, self.inbox)
     }
 
     /// Stores one message. `headers` is called once per try: a subject takes
@@ -300,14 +326,17 @@ fn silence(error: async_nats::RequestError) -> Trouble {
     }
 }
 
-fn notice(link: &watch::Sender<Link>, event: &Event) {
+fn notice(link: &watch::Sender<Link>, denied: &Denied, event: &Event) {
     match event {
         Event::Connected => connected(link),
         Event::Disconnected | Event::Closed => {
             tracing::warn!("the connection to NATS was lost");
             link.send_modify(|it| it.up = false);
         }
-        Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
+        Event::ServerError(error) => {
+            tracing::warn!(%error, "NATS reports an error");
+            denied.note(&error.to_string());
+        }
         Event::ClientError(error) => tracing::warn!(%error, "the NATS client reports an error"),
         Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => {}
     }

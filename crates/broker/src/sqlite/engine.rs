@@ -337,7 +337,7 @@ pub(super) fn signed(sequence: Sequence) -> i64 {
 pub(super) fn explain(error: &rusqlite::Error) -> Error {
     let code = error.sqlite_error_code();
     if code == Some(ErrorCode::DiskFull) {
-        Error::Full("the disk that holds the store has no room left".to_owned())
+        Error::NoRoom("the disk that holds the store has no room left".to_owned())
     } else if code == Some(ErrorCode::DatabaseCorrupt) || code == Some(ErrorCode::NotADatabase) {
         Error::Corrupt(error.to_string())
     } else {

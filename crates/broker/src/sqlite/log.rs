@@ -15,7 +15,7 @@ use super::store::Store;
 use crate::{AppendError, Epoch, Error, Live, Log, MAX_ENTRY_BYTES, Result, Sequence, Stored};
 
 /// What a read brings at most, in bytes.
-const MAX_READ_BYTES: usize = 1024 * 1024;
+const MAX_READ_BYTES: usize = 128 * 1024;
 /// Entries erased in one transaction, so that a purge holds nobody up.
 const ERASED: usize = 1_000;
 

@@ -1,19 +1,19 @@
 //! What others are told once it is stored: readers of a session its entries,
-//! workers that a job is free. Keeps a channel only where somebody listens.
+//! workers that a job is free. Keeps nothing where nobody listens, and waits for
+//! nobody who does.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
-use futures::StreamExt as _;
-use futures::stream;
+use futures::{Stream, StreamExt as _};
+use prost::Message as _;
 use proto::Session;
 use tokio::sync::Notify;
-use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
+use crate::tail::{self, Feed, Tail};
 use crate::{Live, Signal, Stored};
-
-/// Entries that a reader may be behind before it must read them itself.
-const BEHIND: usize = 64;
 
 /// Something that was stored.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) enum Told {
 /// The listeners.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    tails: Mutex<HashMap<Session, Sender<Arc<Stored>>>>,
+    feeds: Mutex<HashMap<Session, Vec<Feed>>>,
     /// Wakes the one who waits for a job.
     pub(super) jobs: Notify,
 }
@@ -38,9 +38,11 @@ impl News {
         for it in told {
             match it {
                 Told::Entry(session, stored) => {
-                    if let Some(tail) = self.tails().get(&session) {
-                        // An error says that the last listener is leaving.
-                        drop(tail.send(stored));
+                    if let Some(feeds) = self.feeds().get(&session) {
+                        let weight = tail::weight(&stored, stored.entry.encoded_len());
+                        for feed in feeds {
+                            feed.tell(&stored, weight);
+                        }
                     }
                 }
                 Told::Job => self.jobs.notify_one(),
@@ -50,53 +52,43 @@ impl News {
 
     /// A session's entries from now on.
     pub(super) fn listen(self: &Arc<Self>, session: &Session) -> Live {
-        let entries = self
-            .tails()
-            .entry(session.clone())
-            .or_insert_with(|| broadcast::channel(BEHIND).0)
-            .subscribe();
-        let listener = Listener {
-            entries,
-            _place: Place { news: Arc::clone(self), session: session.clone() },
-        };
-        stream::unfold(listener, async |mut listener| {
-            let signal = match listener.entries.recv().await {
-                Ok(stored) => Signal::Entry(Arc::unwrap_or_clone(stored)),
-                Err(RecvError::Lagged(_)) => Signal::Missed,
-                Err(RecvError::Closed) => return None,
-            };
-            Some((signal, listener))
-        })
-        .boxed()
+        let (feed, tail) = tail::pair();
+        self.feeds().entry(session.clone()).or_default().push(feed);
+        Listener { tail, news: Arc::clone(self), session: session.clone() }.boxed()
     }
 
-    fn tails(&self) -> MutexGuard<'_, HashMap<Session, Sender<Arc<Stored>>>> {
-        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    fn feeds(&self) -> MutexGuard<'_, HashMap<Session, Vec<Feed>>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn listened(&self) -> usize {
-        self.tails().len()
+        self.feeds().len()
     }
 }
 
-/// Dropped in this order: first the receiver, then the place it may leave empty.
+/// A reader's tail, and its place among the listeners.
 struct Listener {
-    entries: Receiver<Arc<Stored>>,
-    _place: Place,
-}
-
-struct Place {
+    tail: Tail,
     news: Arc<News>,
     session: Session,
 }
 
-impl Drop for Place {
+impl Stream for Listener {
+    type Item = Signal;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Signal>> {
+        self.tail.poll_next_unpin(context)
+    }
+}
+
+impl Drop for Listener {
     fn drop(&mut self) {
-        let mut tails = self.news.tails();
-        let deserted = tails.get(&self.session).is_some_and(|tail| tail.receiver_count() == 0);
-        if deserted {
-            tails.remove(&self.session);
+        let mut feeds = self.news.feeds();
+        let Some(listening) = feeds.get_mut(&self.session) else { return };
+        listening.retain(|it| !it.feeds(&self.tail));
+        if listening.is_empty() {
+            feeds.remove(&self.session);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use prost::Message as _;
-use proto::{DeadLetter, FORMAT, Job, Session, TurnId};
+use proto::{DeadLetter, FORMAT, Job, Session, TurnId, code};
 use rusqlite::{Connection, Row, params};
 use tokio::sync::Mutex;
 use tokio::time::sleep_until;
@@ -199,6 +199,9 @@ fn lend(tx: &mut Tx<'_>, now: i64, until: i64, store: Weak<Store>) -> rusqlite::
         let parsed = tx.one(sql, [sequence], |row| Ok((parse(row)?, row.get(3)?)))?;
         match parsed {
             Some((Ok((session, turn, job)), attempt)) => {
+                if job.version != FORMAT {
+                    file(tx, sequence, &format!("its format is {}, not {FORMAT}", job.version))?;
+                }
                 hold(tx, sequence, until)?;
                 tx.execute(
                     "UPDATE jobs SET attempts = ?2 WHERE sequence = ?1",
@@ -212,7 +215,10 @@ fn lend(tx: &mut Tx<'_>, now: i64, until: i64, store: Weak<Store>) -> rusqlite::
                     slip: Slip { sequence, store: Some(store) },
                 })));
             }
-            Some((Err(reason), _)) => bury(tx, sequence, reason)?,
+            Some((Err(reason), _)) => {
+                file(tx, sequence, &reason)?;
+                remove(tx, sequence)?;
+            }
             None => remove(tx, sequence)?,
         }
     }
@@ -230,9 +236,6 @@ fn parse(row: &Row<'_>) -> rusqlite::Result<Result<(Session, TurnId, Job), Strin
         Ok(job) => job,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    if job.version != FORMAT {
-        return Ok(Err(format!("its format is {}, not {FORMAT}", job.version)));
-    }
     if job.user_id != user || job.session_id != id {
         return Ok(Err("it names another session than its own".to_owned()));
     }
@@ -243,7 +246,7 @@ fn parse(row: &Row<'_>) -> rusqlite::Result<Result<(Session, TurnId, Job), Strin
 }
 
 /// Puts a job that nobody can read where people look for it.
-fn bury(tx: &mut Tx<'_>, sequence: i64, reason: String) -> rusqlite::Result<()> {
+fn file(tx: &mut Tx<'_>, sequence: i64, reason: &str) -> rusqlite::Result<()> {
     tracing::error!(sequence, reason, "a job cannot be read; filed under dead letters");
     let sql = "SELECT user, session, job FROM jobs WHERE sequence = ?1";
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -251,8 +254,8 @@ fn bury(tx: &mut Tx<'_>, sequence: i64, reason: String) -> rusqlite::Result<()> 
     if let Some((user, id, payload)) = found {
         let mut letter = DeadLetter {
             payload: payload.into(),
-            code: "unreadable".to_owned(),
-            reason,
+            code: code::UNREADABLE.to_owned(),
+            reason: reason.to_owned(),
             ..DeadLetter::default()
         };
         letter.buried.get_or_insert_default().seconds = tx.wall()? / 1_000;
@@ -262,7 +265,7 @@ fn bury(tx: &mut Tx<'_>, sequence: i64, reason: String) -> rusqlite::Result<()> 
         let key = key.child(&sequence.to_string());
         records::put(tx, Bucket::DeadLetters, &key, &letter.encode_to_vec())?;
     }
-    remove(tx, sequence)
+    Ok(())
 }
 
 fn pending(connection: &Connection, session: &Session) -> rusqlite::Result<Vec<Pending>> {

@@ -94,6 +94,16 @@ impl Records for Values {
         });
         keys.await
     }
+
+    async fn all(&self, bucket: Bucket) -> Result<Vec<Key>> {
+        let keys = self.store.read(move |connection| {
+            let sql = "SELECT key FROM records WHERE bucket = ?1 ORDER BY key";
+            let mut statement = connection.prepare_cached(sql)?;
+            let keys = statement.query_map([bucket.name()], |row| row.get(0))?;
+            keys.map(|key| key.map(Key::spelled)).collect()
+        });
+        keys.await
+    }
 }
 
 /// Stores a value whatever was there; returns its revision.

@@ -129,12 +129,12 @@ async fn a_full_disk_refuses_and_undoes_the_batch_and_later_accepts_again() {
     let large = job(&"x".repeat(100_000));
     for _ in 0..3 {
         let full = queue.submit(&session(), &large, Admission::Enqueue).await;
-        assert!(matches!(full, Err(Error::Full(_))), "{full:?}");
+        assert!(matches!(full, Err(Error::NoRoom(_))), "{full:?}");
     }
     let text = "x".repeat(100_000);
     let start = Sequence::START;
     let full = log.append(&session(), start, entry(start, &text)).await;
-    assert!(matches!(full, Err(AppendError::Failed(Error::Full(_)))), "{full:?}");
+    assert!(matches!(full, Err(AppendError::Failed(Error::NoRoom(_)))), "{full:?}");
     assert_eq!(log.last(&session()).await, Ok(None));
     assert_eq!(queue.depth().await, Ok(0));
     assert_eq!(count(&store, "free").await, 0);

@@ -109,3 +109,81 @@ pub(crate) async fn a_tombstone_is_no_gap(world: &World) {
     }
     assert_eq!(seen, ["deleted", "new"]);
 }
+
+pub(crate) async fn an_entry_that_was_asked_for_and_is_gone_is_a_gap(world: &World) {
+    let (session, other) = (world.session("s"), world.session("other"));
+    let places = world.chain(&session, 4).await;
+    let theirs = world.chain(&other, 1).await[0];
+    let mut speaker = world.speaker(&session);
+    speaker.last = places[3];
+    speaker.say("4").await;
+    world.broker.log.purge(&session, places[2]).await.unwrap();
+    for (asked, reason, next, sees) in [
+        (places[1], "expired", places[2], vec!["2", "3", "4"]),
+        (theirs, "unknown_position", speaker.last, vec!["4"]),
+    ] {
+        let asked = world.position(asked);
+        let mut follow = world.follow(&session, From::At(asked)).await;
+        let gap = gap(&mut follow).await;
+        assert_eq!((gap.reason.as_str(), gap.asked), (reason, asked.to_string()));
+        assert_eq!(gap.next, world.position(next).to_string());
+        assert_eq!(sees_all(&mut follow, sees.len()).await, sees);
+    }
+}
+
+pub(crate) async fn a_turn_whose_beginning_is_gone_begins_with_a_gap(world: &World) {
+    let session = world.session("s");
+    let places = world.chain(&session, 4).await;
+    world.broker.log.purge(&session, places[2]).await.unwrap();
+    let mut follow = world.follow(&session, From::Turn).await;
+    let gap = gap(&mut follow).await;
+    assert_eq!(
+        (gap.reason.as_str(), gap.asked),
+        ("expired", world.position(places[0]).to_string())
+    );
+    assert_eq!(gap.next, world.position(places[2]).to_string());
+    assert_eq!(sees_all(&mut follow, 2).await, numbers(2..4));
+}
+
+pub(crate) async fn a_gap_names_the_first_entry_that_follows(world: &World) {
+    let session = world.session("s");
+    let mut speaker = world.speaker(&session);
+    speaker.say("old").await;
+    let ended = speaker.complete().await;
+    let elsewhere = Position { epoch: Epoch(world.broker.log.epoch().0 ^ 1), sequence: ended };
+    // Nothing follows yet: what will comes after the last entry.
+    let mut follow = world.follow(&session, From::After(elsewhere)).await;
+    assert_eq!(gap(&mut follow).await.next, world.position(ended).to_string());
+    let began = speaker.say("running").await;
+    speaker.say("on").await;
+    let mut follow = world.follow(&session, From::After(elsewhere)).await;
+    assert_eq!(gap(&mut follow).await.next, world.position(began).to_string());
+    assert_eq!(sees_all(&mut follow, 2).await, ["running", "on"]);
+}
+
+pub(crate) async fn a_log_that_expires_under_a_reader_is_a_gap(world: &World) {
+    let session = world.session("s");
+    let mut speaker = world.speaker(&session);
+    let first = speaker.say("first").await;
+    let mut follow = world.follow(&session, From::Start).await;
+    assert_eq!(sees(&mut follow).await, "first");
+    // More than waits for a reader that is slow: it must read the log.
+    let long = "x".repeat(16 * 1024);
+    for _ in 0..100 {
+        speaker.say(&long).await;
+    }
+    let kept = speaker.say("kept").await;
+    world.broker.log.purge(&session, kept).await.unwrap();
+    let mut seen = Vec::new();
+    let gap = loop {
+        match soon(follow.next()).await.unwrap() {
+            Followed::Gap(event::Kind::Gap(gap)) => break gap,
+            Followed::Entry(stored) => seen.push(stored.sequence),
+            Followed::Gap(other) => panic!("no gap but {other:?}"),
+        }
+    };
+    assert!(seen.len() < 100 && gap.reason == "expired", "{gap:?} after {}", seen.len());
+    let had = world.position(*seen.last().unwrap_or(&first));
+    assert_eq!((gap.asked, gap.next), (had.to_string(), world.position(kept).to_string()));
+    assert_eq!(sees(&mut follow).await, "kept");
+}

@@ -10,6 +10,8 @@ mod disk;
 #[cfg(test)]
 mod doubt;
 #[cfg(test)]
+mod erase;
+#[cfg(test)]
 mod follow;
 #[cfg(test)]
 mod gaps;
@@ -72,6 +74,10 @@ macro_rules! with_every_case {
                 a_start_that_was_purged_is_a_gap,
                 a_log_that_is_all_gone_is_a_gap,
                 a_tombstone_is_no_gap,
+                an_entry_that_was_asked_for_and_is_gone_is_a_gap,
+                a_turn_whose_beginning_is_gone_begins_with_a_gap,
+                a_gap_names_the_first_entry_that_follows,
+                a_log_that_expires_under_a_reader_is_a_gap,
             ],
             queue: [
                 jobs_come_in_the_order_they_were_accepted,
@@ -88,6 +94,7 @@ macro_rules! with_every_case {
                 a_cleared_session_has_no_jobs,
                 a_session_cleared_under_its_worker_goes_on,
                 a_job_that_cannot_be_read_is_filed_and_holds_nobody_up,
+                a_job_of_another_format_is_filed_and_delivered_so_that_its_turn_can_end,
                 a_job_without_a_turn_is_refused,
                 many_workers_get_every_job,
             ],
@@ -99,6 +106,17 @@ macro_rules! with_every_case {
                 a_late_acknowledgement_counts_too,
                 a_dropped_wait_loses_no_job,
             ],
+            erase: [
+                an_erased_session_is_gone_and_others_are_not,
+                a_session_that_never_was_has_nothing_to_erase,
+                erasing_twice_is_erasing_once,
+                every_part_of_a_session_is_enough_to_erase_it,
+                what_a_user_keeps_outlives_his_sessions,
+                a_reader_of_an_erased_session_sees_no_gap,
+                a_session_that_was_erased_may_be_lived_in_and_erased_again,
+                nobody_speaks_behind_a_tombstone_unless_he_knows_it,
+                a_turn_that_does_not_stop_speaking_is_erased,
+            ],
             records: [
                 a_value_is_read_back_with_its_revision,
                 what_is_not_there_is_none,
@@ -106,6 +124,7 @@ macro_rules! with_every_case {
                 only_one_of_many_creates_a_record,
                 a_deleted_record_is_gone_and_its_revision_is_not_reused,
                 keys_are_listed_below_a_prefix_in_order,
+                all_keys_of_a_bucket_are_listed_in_order,
                 buckets_and_users_never_meet,
                 a_record_past_its_limit_is_too_large,
             ],
@@ -179,7 +198,7 @@ macro_rules! cases {
 
 /// What a queue holds is for anyone who asks.
 #[cfg(test)]
-const ONE_BY_ONE: [&str; 2] = ["queue", "leases"];
+const ONE_BY_ONE: [&str; 3] = ["queue", "leases", "erase"];
 
 #[cfg(test)]
 mod on_disk {

@@ -103,6 +103,26 @@ pub(crate) async fn keys_are_listed_below_a_prefix_in_order(world: &World) {
     assert_eq!(records.list(Bucket::Ledgers, &child).await, Ok(expected));
 }
 
+pub(crate) async fn all_keys_of_a_bucket_are_listed_in_order(world: &World) {
+    let records = &world.broker.records;
+    let users = ["one", "*", "a.b", "用户", "Z", "10"];
+    let mut mine: Vec<Key> =
+        users.map(|it| Key::session(&world.of(it, "s")).child("turn")).to_vec();
+    mine.push(Key::user(&world.session("s").user));
+    for key in &mine {
+        records.put(Bucket::DeadLetters, key, value("v"), Expected::Absent).await.unwrap();
+    }
+    mine.sort();
+    // The store may be shared with other cases.
+    let mut all = records.all(Bucket::DeadLetters).await.unwrap();
+    assert!(all.is_sorted());
+    all.retain(|it| mine.contains(it));
+    assert_eq!(all, mine);
+    records.delete(Bucket::DeadLetters, &mine[0]).await.unwrap();
+    let all = records.all(Bucket::DeadLetters).await.unwrap();
+    assert!(!all.contains(&mine[0]) && all.contains(&mine[1]));
+}
+
 pub(crate) async fn buckets_and_users_never_meet(world: &World) {
     let records = &world.broker.records;
     let (mine, theirs) = (Key::session(&world.session("a")), Key::session(&world.of("x", "a")));

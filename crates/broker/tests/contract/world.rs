@@ -29,7 +29,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn config(url: String, replicas: usize) -> broker::nats::Config {
-    broker::nats::Config { url, replicas, limits: limits(), name: "contract".to_owned() }
+    broker::nats::Config { replicas, limits: limits(), ..broker::nats::Config::new(url) }
 }
 
 /// Runs cases that share a broker: all at once, or one after another. Fails

@@ -6,8 +6,22 @@ mod faults;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod rights;
+#[cfg(test)]
+mod roles;
+#[cfg(test)]
+mod stale;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
+mod synced;
+#[cfg(test)]
 mod three_nodes;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod world;

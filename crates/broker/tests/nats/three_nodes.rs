@@ -27,6 +27,20 @@ async fn write(broker: &Broker, session: &Session, under_way: &Notify) {
     }
 }
 
+/// A broker that knows all servers and is connected to this one.
+async fn connected_to(cluster: &mut Cluster, node: usize) -> Broker {
+    for name in 0..64 {
+        let config = Config { name: format!("try {name}."), ..replicated(&cluster.url()) };
+        let name = config.name.clone();
+        let broker = open(config).await.unwrap();
+        let connections = cluster.node(node).page("connz").await.unwrap();
+        if connections.to_string().contains(&name) {
+            return broker;
+        }
+    }
+    panic!("64 connections, and none to node {node}");
+}
+
 #[tokio::test]
 async fn a_log_goes_on_when_its_leader_is_killed() {
     let mut cluster = Cluster::start().await.unwrap();
@@ -59,8 +73,8 @@ async fn a_log_goes_on_when_its_leader_hangs_and_is_the_one_connected_to() {
     let mut cluster = Cluster::start().await.unwrap();
     open(replicated(&cluster.url())).await.unwrap();
     let leader = cluster.leader_of("LOG").await.unwrap();
+    let broker = connected_to(&mut cluster, leader).await;
     let node = cluster.node(leader);
-    let broker = open(replicated(&node.url())).await.unwrap();
     let (session, under_way) = (session("s"), Notify::new());
     let appends = write(&broker, &session, &under_way);
     let read = assert_follows(&broker, &session, 300);
