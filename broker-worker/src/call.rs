@@ -199,14 +199,10 @@ impl Call {
         self.give_up(failed(&Status::data_loss(why)))
     }
 
-    /// Ends the turn here, and lets no agent go on with it.
+    /// Ends the turn here. Once that is stored, no agent goes on with it.
     fn give_up(&mut self, failed: Failed) -> Said {
         self.over = true;
         self.stream = None;
-        let at = self.at.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(agent) = at {
-            self.agents.dismiss(&self.session, &self.request.turn_id, agent);
-        }
         Event::from(event::Kind::Failed(failed)).into()
     }
 }

@@ -47,8 +47,8 @@ pub struct Times {
     /// For the next event of an agent whose link is alive (`agent_silent`).
     /// 3 minutes: longer than an agent itself waits for its model and its store.
     pub silence: Duration,
-    /// For the end of the turn, however the agent behaves (`turn_timeout`).
-    /// 15 minutes: longer than an agent itself lets a turn run.
+    /// For the end of the turn in one attempt, however the agent behaves
+    /// (`turn_timeout`). 15 minutes: longer than an agent itself lets a turn run.
     pub turn: Duration,
 }
 

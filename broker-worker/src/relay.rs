@@ -9,7 +9,7 @@ use broker::{Follow, Followed, From, MAX_ENTRY_BYTES, Outcome, Position, Result}
 use futures::future::FusedFuture as _;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use proto::{Cancelled, Entry, Event, Failed, HandedOver, code, event};
+use proto::{Cancelled, Ending, Entry, Event, Failed, HandedOver, code, event};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::agents::Agents;
@@ -212,6 +212,7 @@ impl Relay<'_> {
 
     /// Takes no more, and says so after what was taken.
     fn leave(&mut self) {
+        self.room = None;
         if !std::mem::replace(&mut self.over, true) {
             self.pending.push(Event::from(event::Kind::HandedOver(HandedOver {})));
         }
@@ -229,7 +230,6 @@ impl Relay<'_> {
             return;
         }
         self.over = true;
-        self.dismiss();
         let message = format!("the agent said {size} bytes in one event");
         let code = code::EVENT_TOO_LARGE.to_owned();
         let failed = event::Kind::Failed(Failed { code, message, retryable: false });
@@ -248,10 +248,15 @@ impl Relay<'_> {
         self.quiet.as_mut().reset(Instant::now() + QUIET);
         self.silent = false;
         if let Outcome::Stored(sequence) = outcome {
-            let ended = entry.ending().is_some();
+            let ending = entry.ending();
             self.seat.moved(sequence, entry.state);
+            if ending == Some(Ending::Failed) {
+                // Only now: an agent that is told to stop ends the turn as
+                // cancelled, and the next attempt would believe it.
+                self.dismiss();
+            }
             self.make_room();
-            return Ok(ended.then_some(Ended::Stored));
+            return Ok(ending.map(|_| Ended::Stored));
         }
         let standing = self.seat.refused().await?;
         let words = Words::from(entry);

@@ -70,7 +70,7 @@ pub(crate) async fn follow(
                 show.show(&frame)?;
                 match frame.kind.as_str() {
                     "failed" => return Ok(ExitCode::FAILURE),
-                    "cancelled" => return Ok(ExitCode::from(130)),
+                    "cancelled" | "deleted" => return Ok(ExitCode::from(130)),
                     _ => {}
                 }
             }
@@ -85,7 +85,8 @@ impl Show for Lines {
     fn show(&mut self, frame: &Frame) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         let data = frame.data.strip_prefix('{').unwrap_or(&frame.data);
-        writeln!(out, "{{\"event\":\"{}\",\"id\":\"{}\",{data}", frame.kind, frame.id)
+        let id = frame.id.as_ref().map(|it| format!("\"id\":\"{it}\",")).unwrap_or_default();
+        writeln!(out, "{{\"event\":\"{}\",{id}{data}", frame.kind)
     }
 }
 

@@ -32,14 +32,15 @@ pub(crate) struct Frame {
     /// Its kind.
     pub(crate) kind: String,
     /// Its position; a stream goes on after it.
-    pub(crate) id: String,
+    /// What resumes behind it; none for a frame that cannot be resumed behind.
+    pub(crate) id: Option<String>,
     /// Its JSON, one line.
     pub(crate) data: String,
 }
 
 impl Frame {
     fn of(sse: Sse) -> Option<Self> {
-        Some(Self { kind: sse.event?, id: sse.id.unwrap_or_default(), data: sse.data? })
+        Some(Self { kind: sse.event?, id: sse.id.filter(|it| !it.is_empty()), data: sse.data? })
     }
 
     /// The JSON, read.
@@ -47,9 +48,10 @@ impl Frame {
         serde_json::from_str(&self.data).unwrap_or(Value::Null)
     }
 
-    /// Whether the turn ends with it.
+    /// Whether the turn ends with it, or is gone with its session.
     pub(crate) fn is_end(&self) -> bool {
-        matches!(self.kind.as_str(), "completed" | "interrupted" | "failed" | "cancelled")
+        let kind = self.kind.as_str();
+        matches!(kind, "completed" | "interrupted" | "failed" | "cancelled" | "deleted")
     }
 }
 
@@ -234,8 +236,11 @@ impl Turn {
                 sleep(PAUSE).await;
                 continue;
             };
-            self.last.clone_from(&frame.id);
-            if frame.kind == "gap" || frame.value()["turnId"] == *self.id {
+            if let Some(id) = &frame.id {
+                self.last.clone_from(id);
+            }
+            let of_session = matches!(frame.kind.as_str(), "gap" | "deleted");
+            if of_session || frame.value()["turnId"] == *self.id {
                 self.over = frame.is_end();
                 return Ok(Some(frame));
             }

@@ -27,11 +27,12 @@ pub(crate) async fn run(flags: Tail) -> Ended {
             };
             let Some(Ok(frame)) = frame else { break };
             let mut out = std::io::stdout().lock();
-            let line = format!("{} {} {}", frame.id, frame.kind, frame.data);
+            let id = frame.id.as_deref().unwrap_or("-");
+            let line = format!("{id} {} {}", frame.kind, frame.data);
             let line = if out.is_terminal() { plain::line(&line) } else { line };
             writeln!(out, "{line}")?;
             out.flush()?;
-            last = Some(frame.id);
+            last = frame.id.or(last);
         }
         tokio::time::sleep(PAUSE).await;
     }

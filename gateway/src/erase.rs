@@ -1,8 +1,8 @@
 //! Erasing a session: `DELETE /v1/sessions/{session}?userId=`.
 //!
 //! 204 when it is erased: its log, its jobs, its records, its idempotency keys.
-//! Also while a turn runs or waits; that turn ends as `cancelled`. 404 when
-//! there is nothing to erase, because the session never was or is erased
+//! Also while a turn runs or waits; it has no end of its own then, and counts as
+//! cancelled where a dialect must name one. 404 when there is nothing to erase, because the session never was or is erased
 //! already: a repeated request may get it, and means the same. 503 when the
 //! outcome is not known yet: repeat the request.
 //!

@@ -6,9 +6,10 @@
 //! die, and then the next request with the key submits the same turn, which the
 //! queue takes once. A second write, once the question is accepted, tells a turn
 //! that is no longer kept from one that never was. A key belongs to the first
-//! question that was asked with it, one that was refused included, for 24 hours;
+//! question that was asked with it and not refused, for 24 hours;
 //! after that only to a turn that the log still has. Erasing a session erases
-//! its keys.
+//! its keys; the queue still remembers their turns for a while (15 minutes), in
+//! which a question under such a key is refused, not asked again.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -121,6 +122,24 @@ impl Claim {
                 tracing::debug!(%error, turn = %self.turn, "an accepted key was not noted");
             }
         });
+    }
+
+    /// The question was refused: the key is as if it had not been used, and a
+    /// client that is refused again and again leaves nothing behind.
+    pub(crate) async fn refused(self, edge: &Edge) {
+        let records = &edge.broker.records;
+        let key = name(&self.session, self.turn);
+        let withdrawn = async {
+            let found = records.get(Bucket::Keys, &key).await?;
+            // Not when another gateway went on with the key meanwhile.
+            if found.is_some_and(|it| it.revision == self.revision) {
+                records.delete(Bucket::Keys, &key).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = withdrawn.await {
+            tracing::debug!(%error, turn = %self.turn, "a refused key stays bound");
+        }
     }
 
     async fn note(&self, edge: &Edge) -> broker::Result<()> {

@@ -1,10 +1,15 @@
 //! What a running turn has said up to now, for a reader that was not there: its
-//! text as one event, under the position of the last entry it comes from.
+//! text as one event, under the position of the last entry it comes from. What
+//! is past a limit is not gathered: it is told as it stands in the log, so that
+//! a late reader costs no more than another one.
 
 use broker::{Sequence, Stored};
 use proto::{Entry, Event, Status, event};
 
 use crate::dialect::said::Said;
+
+/// Bytes that are gathered, give or take an entry.
+const MOST: usize = 128 * 1024;
 
 /// Gathers the turn that runs until the entry that was the session's last when
 /// the reader came.
@@ -18,6 +23,7 @@ pub(crate) struct SoFar {
     text: Said,
     reasoning: Said,
     others: Vec<Event>,
+    bytes: usize,
 }
 
 /// What becomes of an entry.
@@ -46,6 +52,7 @@ impl SoFar {
             text: Said::default(),
             reasoning: Said::default(),
             others: Vec::new(),
+            bytes: 0,
         })
     }
 
@@ -62,11 +69,14 @@ impl SoFar {
         let mine = stored.entry.turn_id == self.turn;
         // Attempts are counted from 1; the rest is about the turn, not of it.
         if mine && stored.entry.attempt > 0 {
+            self.bytes +=
+                stored.entry.events.iter().map(prost::Message::encoded_len).sum::<usize>();
             stored.entry.events.iter().for_each(|it| self.event(it));
             self.last = Entry { events: Vec::new(), state: None, ..stored.entry.clone() };
         }
         self.at = stored.sequence;
-        match (mine, stored.sequence == self.until) {
+        let enough = mine && self.bytes >= MOST;
+        match (mine, stored.sequence == self.until || enough) {
             (_, true) => Taken::Last,
             (true, false) => Taken::Yes,
             (false, false) => Taken::No,
@@ -147,6 +157,30 @@ mod tests {
         let events = [(0, started), (2, K::Text("ab".into()))];
         let events = events.map(|(index, kind)| Event { index, kind: Some(kind) });
         assert_eq!(merged.entry.events, events);
+    }
+
+    #[test]
+    fn more_than_a_reader_may_hold_is_told_as_it_stands_in_the_log() {
+        let state = SessionState {
+            status: Status::Running.into(),
+            turn_id: "t".into(),
+            ..SessionState::default()
+        };
+        let piece = "x".repeat(MOST / 4);
+        let stored = |sequence: u64| Stored {
+            sequence: Sequence(sequence),
+            entry: Entry {
+                turn_id: "t".into(),
+                attempt: 1,
+                events: vec![Event { index: 1, kind: Some(K::Text(piece.clone())) }],
+                state: Some(state.clone()),
+                ..Entry::default()
+            },
+        };
+        let mut so_far = SoFar::of(Some(&stored(100))).unwrap();
+        let taken: Vec<_> = (1..=4).map(|it| so_far.take(&stored(it))).collect();
+        assert_eq!(taken, [Taken::Yes, Taken::Yes, Taken::Yes, Taken::Last]);
+        assert_eq!(so_far.into_entry().sequence, Sequence(4));
     }
 
     #[test]

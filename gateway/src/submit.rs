@@ -66,9 +66,14 @@ async fn submit_once(edge: &Arc<Edge>, question: &Question) -> Result<Standing, 
     }
     match keys::claim(edge, question).await? {
         Claimed::Open(claim) => {
-            let standing = admit(edge, question).await?;
-            claim.accepted(edge);
-            Ok(standing)
+            let admitted = admit(edge, question).await;
+            match &admitted {
+                Ok(_) => claim.accepted(edge),
+                Err(refusal) if refusal.status().is_client_error() => claim.refused(edge).await,
+                // It may have been accepted.
+                Err(_) => {}
+            }
+            admitted
         }
         Claimed::Used(standing) => {
             if standing == Standing::Unfinished {

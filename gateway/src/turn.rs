@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{Broker, Log, Result, Sequence, Stored};
+use broker::{Broker, Error, Log, Result, Sequence, Stored};
 use proto::{Ending, Session, SessionState, TurnId, event};
 use tokio::time::sleep;
 
@@ -59,7 +59,8 @@ pub(crate) async fn is_erased(
     Ok(find(broker.log.as_ref(), session, turn).await?.is_none())
 }
 
-/// Looks a turn up in all that the log still has of its session.
+/// Looks a turn up in all that the log still has of its session. What is not
+/// read to its end is not known: an error, never a no.
 pub(crate) async fn find(log: &dyn Log, session: &Session, turn: TurnId) -> Result<Option<Found>> {
     let last = log.last(session).await?;
     let Some(end) = last.as_ref().map(|it| it.sequence) else {
@@ -81,6 +82,9 @@ pub(crate) async fn find(log: &dyn Log, session: &Session, turn: TurnId) -> Resu
                 return Ok(found);
             }
         }
+    }
+    if after < end {
+        return Err(Error::Unavailable("the copy of the log that answers is behind".to_owned()));
     }
     Ok(found)
 }

@@ -199,6 +199,11 @@ async fn a_refused_question_may_be_asked_again_with_its_key() {
         let refusal = problem(ask(&edge, "Two?", "two").await, 409).await;
         assert_eq!(refusal["type"], "urn:weir:problem:turn_in_progress");
     }
+    // It leaves nothing behind, so that the key is free for another question.
+    let records = &edge.broker.records;
+    let keys = records.list(Bucket::Keys, &Key::session(&session())).await.unwrap();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    problem(ask(&edge, "Three?", "two").await, 409).await;
     play(&edge).await;
     turn(ask(&edge, "Two?", "two").await).await;
     assert_eq!(edge.broker.queue.depth().await.unwrap(), 1);

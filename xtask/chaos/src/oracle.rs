@@ -132,6 +132,10 @@ impl Judge<'_> {
             None if end == "cancelled" => self.wrong(format_args!("{at} was cancelled by nobody")),
             Some(_) | None => {}
         }
+        let code = story.code.as_deref().unwrap_or_default();
+        if end == "failed" && !self.score.tolerated.contains(&code) {
+            self.wrong(format_args!("{at} failed: {code}"));
+        }
         self.count(story, end);
     }
 
@@ -255,7 +259,10 @@ mod tests {
         no_end.pop();
         let mut lost = log();
         lost.remove(1);
-        for log in [two_ends, no_end, lost, Vec::new()] {
+        let mut failed = log();
+        failed.pop();
+        failed.push(frame(4, "failed", r#""failed":{"code":"store_unavailable"}"#));
+        for log in [two_ends, no_end, lost, failed, Vec::new()] {
             assert!(violations(tale(log.clone(), log)) > 0);
         }
     }

@@ -33,6 +33,8 @@ pub struct Score {
     pub connects: usize,
     /// Calls to the model.
     pub calls: usize,
+    /// Codes with which a turn may fail because of what was done to it.
+    pub tolerated: &'static [&'static str],
     /// From acceptance to the turn's first frame.
     pub first: Vec<Duration>,
     /// Between two frames of a turn.
