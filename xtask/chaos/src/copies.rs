@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Client;
-use crate::load::Tale;
 use crate::score::Score;
+use crate::sitting::Tale;
 use crate::stage::Stage;
 
 /// How long copies may differ after all servers run again, and how long one

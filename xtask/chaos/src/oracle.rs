@@ -6,8 +6,8 @@ use testkit::model::{Call, Ending};
 use testkit::sse::{Frame, raw};
 
 use crate::client::{Asked, Stopped};
-use crate::load::{Question, Tale};
 use crate::score::Score;
+use crate::sitting::{Question, Tale};
 use crate::story::{Story, stories};
 
 /// Adds what these sessions tell to the score.

@@ -30,9 +30,10 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::future::BoxFuture;
 
-use crate::load::{Load, Tale};
+use crate::load::Load;
 use crate::oracle;
 use crate::score::Score;
+use crate::sitting::Tale;
 use crate::stage::Stage;
 
 /// How long a job stays with a worker that shows no progress.

@@ -5,16 +5,49 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use process::Lifecycle;
+use serde_json::{Value, json};
+use testkit::model::Script;
 use testkit::sse::Frame;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Asked, Client, Stopped};
-use crate::load::{Question, Tale, question};
 use crate::story::is_end;
 use crate::watcher::{Manner, Notes, Watcher};
 
 /// How long a gateway may refuse to tell a log, and a reader to come to its end.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A question and what became of it.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// What its tokens are called.
+    pub name: String,
+    /// How many tokens the answer has.
+    pub tokens: usize,
+    /// When it was accepted.
+    pub at: Instant,
+    /// What became of it.
+    pub asked: Asked,
+    /// What became of stopping it, if that was tried, and when it was answered.
+    pub stopped: Option<(Stopped, Duration)>,
+}
+
+/// Everything known of one session at the end.
+#[derive(Debug)]
+pub struct Tale {
+    /// Whose it is.
+    pub user: String,
+    /// Its id.
+    pub session: String,
+    /// Its questions, in the order they were accepted.
+    pub questions: Vec<Question>,
+    /// The log, as each gateway tells it.
+    pub histories: Vec<Vec<Frame>>,
+    /// What each reader heard.
+    pub watched: Vec<Notes>,
+    /// What the driver could not do.
+    pub troubles: Vec<String>,
+}
 
 /// A session, its readers, and what was asked of it. Clones share it.
 #[derive(Debug, Clone)]
@@ -155,4 +188,12 @@ impl Sitting {
 /// Tells all of them, at the same time.
 pub async fn tell(sittings: &[Sitting]) -> Vec<Tale> {
     futures::future::join_all(sittings.iter().map(Sitting::tell)).await
+}
+
+/// The question that makes the model say so many tokens of this name, so many
+/// milliseconds apart.
+pub fn question(name: &str, tokens: usize, every_ms: u64) -> Value {
+    let script =
+        Script { name: Some(name.to_owned()), tokens: Some(tokens), every_ms, ..Script::default() };
+    json!({ "input": script.question() })
 }

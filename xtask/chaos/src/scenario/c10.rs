@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{Ground, judged};
 use crate::client::{Asked, Client};
-use crate::load::{Load, Plan, question};
+use crate::load::{Load, Plan};
 use crate::oracle;
 use crate::score::{Score, show};
-use crate::sitting::{Sitting, tell};
+use crate::sitting::{Sitting, question, tell};
 use crate::stage::{Plan as Fleet, Stage};
 
 /// The size of a disk, in MiB.

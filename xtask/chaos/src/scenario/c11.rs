@@ -12,8 +12,9 @@ use testkit::sse::{Frame, raw};
 
 use super::{Ground, judged};
 use crate::copies;
-use crate::load::{Load, Plan, Tale};
+use crate::load::{Load, Plan};
 use crate::score::Score;
+use crate::sitting::Tale;
 use crate::stage::{Plan as Fleet, Stage};
 
 /// What each token of the text has in it.

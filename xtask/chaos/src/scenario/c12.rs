@@ -14,10 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use super::Ground;
 use crate::client::Client;
-use crate::load::question;
 use crate::oracle;
 use crate::score::Score;
-use crate::sitting::{Sitting, tell};
+use crate::sitting::{Sitting, question, tell};
 use crate::stage::{Plan, Stage};
 use crate::watcher::Manner;
 

@@ -16,10 +16,9 @@ use tokio::time::Instant;
 
 use super::Ground;
 use crate::client::Client;
-use crate::load::Tale;
 use crate::oracle;
 use crate::score::{Score, show};
-use crate::sitting::{Sitting, tell};
+use crate::sitting::{Sitting, Tale, tell};
 use crate::stage::{Plan, Stage};
 use crate::story::is_end;
 use crate::watcher::Manner;

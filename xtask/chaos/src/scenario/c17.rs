@@ -14,11 +14,11 @@ use tokio::time::{Instant, interval, sleep};
 
 use super::Ground;
 use crate::client::Client;
-use crate::load::{Load, Plan as Asking, Tale};
+use crate::load::{Load, Plan as Asking};
 use crate::oracle;
 use crate::raw::{Raw, frames};
 use crate::score::{Score, percentile, show, spread};
-use crate::sitting::{Sitting, tell};
+use crate::sitting::{Sitting, Tale, tell};
 use crate::stage::{Plan, Stage};
 use crate::watcher::Manner;
 

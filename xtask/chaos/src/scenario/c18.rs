@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use super::Ground;
 use crate::client::{Asked, Client};
-use crate::load::question;
 use crate::raw::Raw;
 use crate::score::{Score, show};
+use crate::sitting::question;
 use crate::stage::{Part, Plan, Stage};
 
 /// Readers, each of a session of its own.

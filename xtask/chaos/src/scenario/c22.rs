@@ -15,10 +15,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Ground;
 use crate::client::{Asked, Client, Stopped};
-use crate::load::Tale;
 use crate::oracle;
 use crate::score::Score;
-use crate::sitting::{Sitting, tell};
+use crate::sitting::{Sitting, Tale, tell};
 use crate::stage::{Plan, Stage};
 use crate::story::{is_end, stories};
 use crate::watcher::Manner;

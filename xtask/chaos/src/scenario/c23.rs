@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Ground;
 use crate::client::{Asked, Client};
-use crate::load::question;
 use crate::score::Score;
+use crate::sitting::question;
 use crate::stage::{Plan, Stage};
 use crate::story::stories;
 use crate::watcher::{Manner, Watcher};

@@ -7,9 +7,10 @@ use anyhow::Result;
 use tokio::time::{Instant, sleep};
 
 use super::Ground;
-use crate::load::{Load, Plan as Asking, Tale};
+use crate::load::{Load, Plan as Asking};
 use crate::oracle;
 use crate::score::{Score, show};
+use crate::sitting::Tale;
 use crate::stage::{Part, Plan, Stage};
 use crate::watcher::Heard;
 

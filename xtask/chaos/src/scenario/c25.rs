@@ -14,10 +14,9 @@ use tokio::time::{Instant, interval_at};
 
 use super::Ground;
 use crate::client::{Asked, Client};
-use crate::load::{Tale, question};
 use crate::oracle;
 use crate::score::{Score, show};
-use crate::sitting::{Sitting, tell};
+use crate::sitting::{Sitting, Tale, question, tell};
 use crate::stage::{Plan, Stage};
 use crate::story::is_end;
 use crate::watcher::Manner;

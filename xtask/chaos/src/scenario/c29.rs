@@ -11,10 +11,9 @@ use tokio::time::{Instant, sleep};
 use super::Ground;
 use crate::client::Client;
 use crate::copies;
-use crate::load::question;
 use crate::oracle;
 use crate::score::{Score, show};
-use crate::sitting::{Sitting, tell};
+use crate::sitting::{Sitting, question, tell};
 use crate::stage::{Plan as Fleet, Stage};
 
 /// Jobs for each second that the scenario is given.
