@@ -65,7 +65,8 @@ impl Fault {
     ];
 }
 
-/// Injects faults until the time is over; then everything runs again.
+/// Injects faults until the time is over and every kind had its turn; then
+/// everything runs again.
 pub async fn rage(
     stage: &mut Stage,
     until: Instant,
@@ -74,7 +75,7 @@ pub async fn rage(
 ) -> Result<()> {
     // Each kind once, in a new order each time round.
     let mut round: Vec<Fault> = Vec::new();
-    while Instant::now() < until {
+    while Instant::now() < until || !round.is_empty() {
         if round.is_empty() {
             round = Fault::ALL.to_vec();
             rand::seq::SliceRandom::shuffle(round.as_mut_slice(), dice);
