@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::Times;
 use crate::buffer::{TooLong, Writer};
-use crate::model::{Answer, Failure, Model, Prompt, Said};
+use model::{Answer, Failure, Model, Prompt, Said};
 
 /// Answers into the buffer. The result says how the turn ends; dropping the
 /// future drops the model's work.
@@ -101,6 +101,7 @@ async fn relay(
             Said::Reasoning(text) => Kind::Reasoning(text),
             Said::Citation(citation) => Kind::Citation(citation),
             Said::Usage(usage) => Kind::Usage(usage),
+            Said::ToolCall(_) => continue,
             Said::Finished(reason) => return Ok(reason),
         };
         into.say(kind).map_err(|TooLong| {
@@ -138,13 +139,18 @@ mod tests {
     }
 
     fn failure(retryable: bool) -> Result<Said, Failure> {
-        Err(Failure { code: "model_unavailable", message: String::new(), retryable })
+        Err(Failure {
+            code: "model_unavailable",
+            message: String::new(),
+            retryable,
+            retry_after: None,
+        })
     }
 
     /// How a turn ended, how much it said, and after how many seconds.
     async fn ends(script: Vec<Vec<Line>>) -> (String, usize, u64) {
         let model = Arc::new(Scripted(Mutex::new(script))) as Arc<dyn Model>;
-        let prompt = Prompt { system: String::new(), messages: Vec::new() };
+        let prompt = Prompt::default();
         let (writer, _events) = Writer::new(1, 0);
         let began = Instant::now();
         let end = answer(&model, prompt, Times::default(), &writer).await;

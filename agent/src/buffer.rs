@@ -9,8 +9,6 @@ use proto::ask_event::Kind;
 use proto::{AskEvent, Rewind};
 use tokio::sync::watch;
 
-use crate::cut;
-
 /// The most that a turn may say, in bytes, bookkeeping included.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -106,7 +104,7 @@ impl Buffer {
     fn say(&mut self, voice: Voice, text: &str) -> Result<(), TooLong> {
         let mut rest = text;
         while !rest.is_empty() {
-            let (piece, more) = rest.split_at(cut::head(rest, MERGED_BYTES).len());
+            let (piece, more) = rest.split_at(rest.floor_char_boundary(MERGED_BYTES));
             self.grow(piece.len())?;
             self.last += 1;
             self.append(voice, piece);

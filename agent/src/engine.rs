@@ -11,9 +11,9 @@ use proto::{Failed, Message, TranscriptTurn, code};
 use crate::Times;
 use crate::answer::answer;
 use crate::buffer::Writer;
-use crate::model::{Failure, Prompt};
 use crate::request::Question;
 use crate::transcript::{Past, Transcripts};
+use model::{Failure, Prompt};
 
 /// The most messages of a conversation that a model is shown.
 const MAX_PROMPT_MESSAGES: usize = 200;
@@ -60,7 +60,11 @@ impl Engine {
         let history = past.messages.as_ref().unwrap_or(&question.earlier);
         let mut messages = recent(history).to_vec();
         messages.push(question.input.clone());
-        Prompt { system: question.system.clone().unwrap_or_else(|| self.system.clone()), messages }
+        Prompt {
+            system: question.system.clone().unwrap_or_else(|| self.system.clone()),
+            messages,
+            ..Prompt::default()
+        }
     }
 
     /// Stores the turn in the transcript and says how it ends after that: an
@@ -99,9 +103,18 @@ fn record(question: &Question, past: &Past, answer: String) -> TranscriptTurn {
     };
     messages.push(question.input.clone());
     if !answer.is_empty() {
-        messages.push(Message { role: "assistant".to_owned(), content: answer });
+        messages.push(Message {
+            role: "assistant".to_owned(),
+            content: answer,
+            ..Message::default()
+        });
     }
-    TranscriptTurn { turn_id: question.key.turn.to_string(), messages, at: Some(now()) }
+    TranscriptTurn {
+        turn_id: question.key.turn.to_string(),
+        messages,
+        at: Some(now()),
+        ..TranscriptTurn::default()
+    }
 }
 
 fn now() -> pbjson_types::Timestamp {
@@ -138,7 +151,7 @@ mod tests {
     use super::*;
 
     fn message(role: &str, size: usize) -> Message {
-        Message { role: role.to_owned(), content: "x".repeat(size) }
+        Message { role: role.to_owned(), content: "x".repeat(size), ..Message::default() }
     }
 
     #[test]

@@ -6,10 +6,9 @@
 
 mod answer;
 mod buffer;
-mod cut;
+mod config;
 mod engine;
-mod knowledge;
-mod model;
+mod extractive;
 mod reader;
 mod registry;
 mod request;
@@ -17,16 +16,15 @@ mod server;
 mod transcript;
 mod turn;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker::Records;
 use futures::{Stream, StreamExt as _};
+use knowledge::Library;
+use model::{Model, Models};
 use process::Lifecycle;
 use proto::DESCRIPTORS;
 use proto::knowledge_agent_server::KnowledgeAgentServer;
-use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
@@ -34,14 +32,14 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::engine::Engine;
-use crate::knowledge::Library;
-use crate::model::extractive::Extractive;
-use crate::model::openai::Provider;
-use crate::model::{EXTRACTIVE, Models, openai_name};
-use crate::registry::{Limits, Registry};
+use crate::extractive::{EXTRACTIVE, Extractive};
+use crate::registry::Registry;
 use crate::server::Service;
 pub use crate::server::incoming;
 use crate::transcript::Transcripts;
+pub use config::{
+    Config, Knowledge, Limits, Memory, Protocol, Provider, Times, Tools, Verdict, mcp,
+};
 
 /// The model when a key is configured and no model is named.
 const DEFAULT_OPENAI: &str = "openai/gpt-4o-mini";
@@ -56,113 +54,16 @@ const MAX_RUNNING: usize = 10_000;
 const MAX_ENDED: usize = 10_000;
 const MAX_ENDED_BYTES: usize = 128 * 1024 * 1024;
 
-/// What an agent is made of.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// `extractive` or `openai/<name>`; by default the first that has a key,
-    /// else `extractive`.
-    pub model: Option<String>,
-    /// Folders of Markdown and text to answer from; none means the built-in
-    /// documentation.
-    pub knowledge: Vec<PathBuf>,
-    /// The OpenAI-compatible endpoint.
-    pub openai: OpenAi,
-    /// Instructions for questions that bring none.
-    pub system: Option<String>,
-    /// How long a turn runs on without a reader, and how long an ended turn is
-    /// kept for one.
-    pub grace: Duration,
-    /// How long a turn waits for its model.
-    pub times: Times,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            model: None,
-            knowledge: Vec::new(),
-            openai: OpenAi::default(),
-            system: None,
-            grace: Duration::from_secs(30),
-            times: Times::default(),
-        }
-    }
-}
-
-/// How long a turn waits for its model. Each wait that ends in vain ends the turn
-/// as `failed`, with its own code (see [`proto::code`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// For its first word, over all tries (`first_token_timeout`). 2 minutes: a
-    /// model that thinks without showing it may take more than one.
-    pub first_token: Duration,
-    /// From one word to the next (`token_timeout`). A minute: a model that has
-    /// begun pauses for seconds, even between thinking and speaking.
-    pub between_tokens: Duration,
-    /// For the whole answer, however fast it comes (`turn_timeout`). 10 minutes.
-    pub turn: Duration,
-    /// How often a model that failed before its first word is asked again: 2.
-    pub retries: u32,
-    /// The pause before that, twice as long each time: 250 ms at first.
-    pub retry_pause: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            first_token: Duration::from_secs(2 * 60),
-            between_tokens: Duration::from_secs(60),
-            turn: Duration::from_secs(10 * 60),
-            retries: 2,
-            retry_pause: Duration::from_millis(250),
-        }
-    }
-}
-
-/// An OpenAI-compatible endpoint.
-#[derive(Debug, Clone, Default)]
-pub struct OpenAi {
-    /// The key; only a local server with its own base URL goes without.
-    pub key: Option<SecretString>,
-    /// Where the API is, up to and with `/v1`; OpenAI's own when absent.
-    pub base_url: Option<String>,
-}
-
 /// Why an agent cannot start or serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No such model.
-    #[error("unknown model `{0}`; allowed are `extractive` and `openai/<name>`")]
-    UnknownModel(String),
-    /// The model needs a key.
-    #[error("model `{0}` needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local server")]
-    NoKey(String),
-    /// The key cannot be sent.
-    #[error("the OpenAI key holds characters that no key has")]
-    BadKey(#[source] reqwest::header::InvalidHeaderValue),
-    /// The base URL cannot be used.
-    #[error("the OpenAI base URL `{url}` cannot be used: {reason}")]
-    BadUrl {
-        /// As configured.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Knowledge that cannot be read.
-    #[error("knowledge in {}: {reason}", path.display())]
-    Knowledge {
-        /// The folder or file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The knowledge cannot be indexed.
-    #[error("the knowledge cannot be indexed: {0}")]
-    Index(String),
-    /// No HTTP client for the model.
-    #[error("no HTTP client: {0}")]
-    Client(String),
+    /// A model cannot be used.
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    /// The knowledge cannot be used.
+    #[error(transparent)]
+    Knowledge(#[from] knowledge::Error),
     /// The contract's descriptors cannot be served.
     #[error("no reflection: {0}")]
     Reflection(String),
@@ -187,24 +88,20 @@ impl Agent {
         records: Arc<dyn Records>,
         life: Lifecycle,
     ) -> Result<Self, Error> {
-        let name = standard(&config)?;
-        let provider = Provider::new(&config.openai)?.map(Arc::new);
-        let extractive = Arc::new(Extractive::new(Library::new(config.knowledge.clone())));
-        let mut model = name.clone();
-        if name == EXTRACTIVE || !config.knowledge.is_empty() {
+        let standard = standard(&config);
+        let folders = config.knowledge.folders.clone();
+        let extractive = Arc::new(Extractive::new(Library::new(folders)));
+        let own = vec![Arc::<Extractive>::clone(&extractive) as Arc<dyn Model>];
+        let models = Models::new(&standard, own, config.providers)?;
+        let mut model = standard.clone();
+        if standard == EXTRACTIVE || !config.knowledge.folders.is_empty() {
             let index = extractive.load().await?;
-            if name == EXTRACTIVE {
-                model = format!(
-                    "{name} ({} documents, {} passages)",
-                    index.documents(),
-                    index.passages()
-                );
+            if standard == EXTRACTIVE {
+                let (documents, passages) = (index.documents(), index.passages());
+                model = format!("{standard} ({documents} documents, {passages} passages)");
             }
-        } else if let Some(provider) = &provider {
-            model = format!("{name} at {}", provider.place());
         }
-        let models = Models::new(&name, extractive, provider).ok_or(Error::UnknownModel(name))?;
-        let registry = Registry::new(Limits {
+        let registry = Registry::new(registry::Limits {
             running: MAX_RUNNING,
             ended: MAX_ENDED,
             ended_bytes: MAX_ENDED_BYTES,
@@ -269,19 +166,8 @@ impl Agent {
     }
 }
 
-/// The configured model's name, checked.
-fn standard(config: &Config) -> Result<String, Error> {
-    let has_key = config.openai.key.is_some();
-    let name = match &config.model {
-        Some(name) => name.as_str(),
-        None if has_key => DEFAULT_OPENAI,
-        None => EXTRACTIVE,
-    };
-    if name != EXTRACTIVE {
-        openai_name(name).ok_or_else(|| Error::UnknownModel(name.to_owned()))?;
-        if !has_key && config.openai.base_url.is_none() {
-            return Err(Error::NoKey(name.to_owned()));
-        }
-    }
-    Ok(name.to_owned())
+/// The name of the model that answers when none is asked for.
+fn standard(config: &Config) -> String {
+    let first = || config.providers.keys().next().map(|_| DEFAULT_OPENAI.to_owned());
+    config.model.clone().or_else(first).unwrap_or_else(|| EXTRACTIVE.to_owned())
 }

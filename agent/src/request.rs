@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use proto::{AskRequest, CancelRequest, Message, Session, TurnId};
 
-use crate::model::{Model, Models};
 use crate::registry::{Key, Place};
+use model::{Model, Models};
 
 /// The most messages in a request.
 pub(crate) const MAX_MESSAGES: usize = 2_000;

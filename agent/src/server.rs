@@ -17,11 +17,11 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::engine::Engine;
-use crate::model::Models;
 use crate::reader::{Lost, Reader};
 use crate::registry::{Refused, Registry};
 use crate::request::{self, Violations};
 use crate::turn;
+use model::Models;
 
 /// The largest request, in bytes: past what is allowed, so that most of what is
 /// too large is refused by name.

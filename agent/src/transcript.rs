@@ -11,8 +11,6 @@ use broker::{Bucket, Expected, Record, Records};
 use prost::Message as _;
 use proto::{FORMAT, Message, Session, Transcript, TranscriptTurn, TurnId};
 
-use crate::cut;
-
 /// The largest transcript, encoded, in bytes.
 const MAX_BYTES: usize = broker::MAX_RECORD_BYTES - 64 * 1024;
 
@@ -164,7 +162,7 @@ fn fit(mut turn: TranscriptTurn) -> TranscriptTurn {
     turn.messages.drain(..dropped);
     if size_of_turn(&turn) > MAX_BYTES {
         for message in &mut turn.messages {
-            let keep = cut::head(&message.content, MAX_BYTES / 2 - 1024).len();
+            let keep = message.content.floor_char_boundary(MAX_BYTES / 2 - 1024);
             message.content.truncate(keep);
         }
     }
@@ -184,11 +182,12 @@ mod tests {
         let message = |role: &str, size: usize| Message {
             role: role.to_owned(),
             content: "三".repeat(size / 3),
+            ..Message::default()
         };
         TranscriptTurn {
             turn_id: id.to_string(),
             messages: vec![message("user", question), message("assistant", answer)],
-            at: None,
+            ..TranscriptTurn::default()
         }
     }
 

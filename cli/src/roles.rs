@@ -129,10 +129,16 @@ pub(crate) async fn mind(
     records: Arc<dyn Records>,
     life: &Lifecycle,
 ) -> anyhow::Result<agent::Agent> {
+    let given = flags.openai_key.is_some() || flags.openai_url.is_some();
+    let openai = agent::Provider {
+        key: flags.openai_key,
+        base_url: flags.openai_url,
+        ..agent::Provider::default()
+    };
     let config = agent::Config {
         model: flags.model,
-        knowledge: flags.knowledge,
-        openai: agent::OpenAi { key: flags.openai_key, base_url: flags.openai_url },
+        knowledge: agent::Knowledge { folders: flags.knowledge },
+        providers: given.then(|| ("openai".to_owned(), openai)).into_iter().collect(),
         ..agent::Config::default()
     };
     Ok(agent::Agent::new(config, records, life.clone()).await?)

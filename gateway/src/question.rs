@@ -127,7 +127,11 @@ impl Question {
         let fingerprint = key.map(|_| fingerprint(&session.id, &body));
         let now = process::clock::now();
         let mut messages: Vec<Message> = body.messages.into_iter().map(Into::into).collect();
-        messages.push(Message { role: "user".to_owned(), content: body.input });
+        messages.push(Message {
+            role: "user".to_owned(),
+            content: body.input,
+            ..Message::default()
+        });
         let job = Job {
             version: proto::FORMAT,
             user_id: session.user.to_string(),
@@ -155,7 +159,7 @@ impl Question {
 
 impl From<Said> for Message {
     fn from(said: Said) -> Self {
-        Self { role: said.role, content: said.content }
+        Self { role: said.role, content: said.content, ..Self::default() }
     }
 }
 

@@ -17,6 +17,10 @@
 //! | `model_unknown` | agent | the endpoint does not know the model | no |
 //! | `model_error` | agent | the model's endpoint failed in another way | as it says |
 //! | `knowledge_unavailable` | agent | the knowledge cannot be searched | yes |
+//! | `step_limit` | agent | the turn took more steps than one may | no |
+//! | `token_limit` | agent | the turn used more tokens than one may | no |
+//! | `decision_refused` | agent | a human's decision does not fit what is pending | no |
+//! | `decision_expired` | agent | a human's decision came too late | no |
 //! | `invalid_request` | worker | the agent refused the question | no |
 //! | `agent_refused` | worker | the agent refused the worker | no |
 //! | `agent_busy` | worker | the agent has no room for another turn | yes |
@@ -55,6 +59,10 @@ codes! {
     MODEL_UNKNOWN = "model_unknown",
     MODEL_ERROR = "model_error",
     KNOWLEDGE_UNAVAILABLE = "knowledge_unavailable",
+    STEP_LIMIT = "step_limit",
+    TOKEN_LIMIT = "token_limit",
+    DECISION_REFUSED = "decision_refused",
+    DECISION_EXPIRED = "decision_expired",
     INVALID_REQUEST = "invalid_request",
     AGENT_REFUSED = "agent_refused",
     AGENT_BUSY = "agent_busy",

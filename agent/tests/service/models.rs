@@ -1,11 +1,11 @@
 //! Which models there are, and how an OpenAI-compatible one can fail.
 
-use agent::{Agent, Config, OpenAi};
+use agent::{Agent, Config, Knowledge};
 use process::Lifecycle;
 use proto::ask_event::Kind;
 use testkit::model::{BodyKind, Script};
 
-use crate::world::{World, question, records, script};
+use crate::world::{World, openai, question, records, script};
 
 #[tokio::test]
 async fn what_an_endpoint_refuses_is_told_by_code_without_secrets_or_markup() {
@@ -57,7 +57,7 @@ async fn an_answer_that_breaks_off_is_failed_and_keeps_its_text() {
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_is_unavailable() {
     let nowhere = |config: &mut Config| {
-        config.openai.base_url = Some("http://127.0.0.1:1/v1".to_owned());
+        config.providers = openai(Some("k"), Some("http://127.0.0.1:1/v1"));
     };
     let world = World::with(nowhere, records().await).await;
     let answer = world.answer(question("hello")).await;
@@ -82,10 +82,10 @@ async fn a_request_may_name_another_model_and_the_key_goes_only_in_its_header() 
 
 #[tokio::test]
 async fn a_configuration_that_cannot_work_is_refused_at_start_in_one_line() {
-    let key = |key: &str| OpenAi { key: Some(key.into()), base_url: None };
-    let local = |url: &str| OpenAi { key: None, base_url: Some(url.to_owned()) };
+    let key = |key: &str| openai(Some(key), None);
+    let local = |url: &str| openai(None, Some(url));
     let folder = tempfile::tempdir().unwrap();
-    let none = OpenAi::default;
+    let none = || openai(None, None);
     for (model, openai, knowledge, words) in [
         (Some("gpt-4o"), none(), None, "allowed are `extractive` and `openai/<name>`"),
         (Some("openai/"), key("k"), None, "unknown model `openai/`"),
@@ -97,8 +97,10 @@ async fn a_configuration_that_cannot_work_is_refused_at_start_in_one_line() {
     ] {
         let config = Config {
             model: model.map(str::to_owned),
-            openai,
-            knowledge: knowledge.map(|it| folder.path().join(it)).into_iter().collect(),
+            providers: openai,
+            knowledge: Knowledge {
+                folders: knowledge.map(|it| folder.path().join(it)).into_iter().collect(),
+            },
             ..Config::default()
         };
         let refused = Agent::new(config, records().await, Lifecycle::new()).await;
@@ -111,19 +113,16 @@ async fn a_configuration_that_cannot_work_is_refused_at_start_in_one_line() {
 #[tokio::test]
 async fn the_model_is_the_first_that_has_a_key() {
     for (model, openai, said) in [
-        (None, OpenAi::default(), "extractive ("),
-        (
-            None,
-            OpenAi { key: Some("k".into()), base_url: None },
-            "openai/gpt-4o-mini at https://api.openai.com/v1",
-        ),
+        (None, openai(None, None), "extractive ("),
+        (None, openai(Some("k"), None), "openai/gpt-4o-mini at https://api.openai.com/v1"),
         (
             Some("openai/llama"),
-            OpenAi { key: None, base_url: Some("http://me:secret@127.0.0.1:9/v1/".to_owned()) },
+            openai(None, Some("http://me:secret@127.0.0.1:9/v1/")),
             "openai/llama at http://127.0.0.1:9/v1",
         ),
     ] {
-        let config = Config { model: model.map(str::to_owned), openai, ..Config::default() };
+        let config =
+            Config { model: model.map(str::to_owned), providers: openai, ..Config::default() };
         let agent = Agent::new(config, records().await, Lifecycle::new()).await;
         let name = agent.unwrap().model();
         assert!(name.starts_with(said), "{name}");

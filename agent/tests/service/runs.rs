@@ -4,13 +4,13 @@ use proto::ask_event::Kind;
 use proto::{AskEvent, AskRequest};
 use testkit::model::{FakeModel, Script};
 
-use crate::world::{Answer, World, next, question, records, script, until};
+use crate::world::{Answer, World, next, openai, question, records, script, until};
 
 /// Two agents with one store and one model, whose every word names the call.
 async fn two() -> (World, World, FakeModel) {
     let (store, model) = (records().await, FakeModel::start().await.unwrap());
     let url = model.base_url();
-    let at = |config: &mut agent::Config| config.openai.base_url = Some(url.clone());
+    let at = |config: &mut agent::Config| config.providers = openai(Some("k"), Some(&url));
     let first = World::with(at, std::sync::Arc::clone(&store)).await;
     let second = World::with(at, store).await;
     (first, second, model)

@@ -1,9 +1,10 @@
 //! An agent on a free port, its model and its store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Agent, Config, OpenAi};
+use agent::{Agent, Config, Provider};
 use broker::Records;
 use broker::sqlite::Place;
 use futures::StreamExt as _;
@@ -42,8 +43,8 @@ impl World {
         let folders = knowledge.iter().map(|it| (*it).to_owned()).collect();
         let change = |config: &mut Config| {
             config.model = None;
-            config.openai = OpenAi::default();
-            config.knowledge = folders;
+            config.providers.clear();
+            config.knowledge.folders = folders;
         };
         Self::with(change, records().await).await
     }
@@ -52,7 +53,7 @@ impl World {
         let model = FakeModel::start().await.unwrap();
         let mut config = Config {
             model: Some("openai/script".to_owned()),
-            openai: OpenAi { key: Some("sk-very-secret".into()), base_url: Some(model.base_url()) },
+            providers: openai(Some("sk-very-secret"), Some(&model.base_url())),
             ..Config::default()
         };
         config.times.retry_pause = Duration::from_millis(1);
@@ -94,6 +95,17 @@ pub(crate) async fn records() -> Arc<dyn Records> {
     broker.await.unwrap().records
 }
 
+/// One provider, under the name `openai`; none without key and URL.
+pub(crate) fn openai(key: Option<&str>, url: Option<&str>) -> BTreeMap<String, Provider> {
+    let provider = Provider {
+        key: key.map(Into::into),
+        base_url: url.map(str::to_owned),
+        ..Provider::default()
+    };
+    let given = key.is_some() || url.is_some();
+    given.then(|| ("openai".to_owned(), provider)).into_iter().collect()
+}
+
 /// A question of ann's in session `s`, with a new turn id.
 pub(crate) fn question(content: &str) -> AskRequest {
     AskRequest {
@@ -110,7 +122,7 @@ pub(crate) fn script(script: &Script) -> AskRequest {
 }
 
 pub(crate) fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
+    Message { role: role.to_owned(), content: content.to_owned(), ..Message::default() }
 }
 
 /// The same turn, for a caller that has everything up to `index` and knows no

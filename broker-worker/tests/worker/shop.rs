@@ -98,7 +98,11 @@ impl Shop {
             user_id: self.session.user.to_string(),
             session_id: self.session.id.to_string(),
             turn_id: TurnId::new().to_string(),
-            messages: vec![Message { role: "user".into(), content: "why?".into() }],
+            messages: vec![Message {
+                role: "user".into(),
+                content: "why?".into(),
+                ..Message::default()
+            }],
             ..Job::default()
         }
     }

@@ -131,7 +131,11 @@ async fn letters_on_nats_are_put_back_into_its_queue() -> Result<()> {
             user_id: "ann.b".to_owned(),
             session_id: "*".to_owned(),
             turn_id: turn.to_string(),
-            messages: vec![Message { role: "user".to_owned(), content: "why?".to_owned() }],
+            messages: vec![Message {
+                role: "user".to_owned(),
+                content: "why?".to_owned(),
+                ..Message::default()
+            }],
             ..Job::default()
         }),
         reason: "\u{1b}[2J".to_owned(),

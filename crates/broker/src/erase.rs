@@ -85,9 +85,9 @@ async fn is_known(broker: &Broker, session: &Session) -> Result<bool> {
 async fn renew(records: &dyn Records, session: &Session) -> Result<()> {
     let renewed = |it: Transcript| Transcript {
         version: FORMAT,
-        turns: Vec::new(),
         generation: it.generation + 1,
         erasing: true,
+        ..Transcript::default()
     };
     change(records, session, renewed).await
 }

@@ -208,7 +208,7 @@ mod tests {
         check(
             vec![
                 (1, K::ToolCall(call)),
-                (2, K::Interrupted(proto::Interrupted { calls: vec![pending] })),
+                (2, K::Interrupted(proto::Interrupted { calls: vec![pending], expires: None })),
             ],
             "event: message\nHEAD,\"type\":\"tool_call\",\"toolCall\":{\"callId\":\"c\",\"name\":\"n\",\"arguments\":\"{}\"}}\n\n\
              event: message\nHEAD,\"type\":\"interrupt\",\"calls\":[{\"callId\":\"c\"}]}\n\n\

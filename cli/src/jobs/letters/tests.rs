@@ -18,7 +18,7 @@ async fn memory() -> Broker {
 }
 
 fn letter(session: &str, turn: TurnId) -> DeadLetter {
-    let message = Message { role: "user".into(), content: "why?".into() };
+    let message = Message { role: "user".into(), content: "why?".into(), ..Message::default() };
     DeadLetter {
         job: Some(Job {
             version: FORMAT,

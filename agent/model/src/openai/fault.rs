@@ -7,8 +7,7 @@ use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use crate::cut;
-use crate::model::Failure;
+use crate::Failure;
 
 /// The most of an error's body that is read, in bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -110,7 +109,7 @@ fn said(ours: &str, error: &Value, key: Option<&SecretString>) -> String {
     match plain.trim() {
         "" => ours.to_owned(),
         _ if secret || markup => ours.to_owned(),
-        words => format!("{ours}: {}", cut::head(words, MAX_WORDS)),
+        words => format!("{ours}: {}", &words[..words.floor_char_boundary(MAX_WORDS)]),
     }
 }
 

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-use super::script::is_wide;
 use super::{Document, sentence};
-use crate::cut::head;
+use words::is_wide;
 
 /// A section is cut into passages of about this many bytes.
 const PASSAGE_BYTES: usize = 1_200;
@@ -23,7 +22,7 @@ const MAX_HEADING: usize = 200;
 
 /// What a sentence is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     Paragraph,
     Item,
     Row,
@@ -33,13 +32,13 @@ pub(crate) enum Form {
 
 /// A sentence with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sentence {
-    pub(crate) text: String,
+pub struct Sentence {
+    pub text: String,
     /// Lines in the source, from 1, both included.
-    pub(crate) lines: (u32, u32),
-    pub(crate) form: Form,
+    pub lines: (u32, u32),
+    pub form: Form,
     /// Running number of its paragraph, item, row or code in the document.
-    pub(crate) block: u32,
+    pub block: u32,
 }
 
 /// Neighbouring sentences under one heading.
@@ -227,7 +226,8 @@ impl<'a> Cutter<'a> {
         self.close();
         let words = std::mem::take(&mut self.block).words;
         self.headings.retain(|(above, _)| *above < level);
-        let words = head(words.trim(), MAX_HEADING).to_owned();
+        let words = words.trim();
+        let words = words[..words.floor_char_boundary(MAX_HEADING)].to_owned();
         self.headings.push((level, words));
     }
 
@@ -289,7 +289,8 @@ fn bounded(words: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
     let (mut start, end) = (range.start, range.end);
     while end - start > MAX_SENTENCE {
-        let piece = head(&words[start..end], MAX_SENTENCE);
+        let piece = &words[start..end];
+        let piece = &piece[..piece.floor_char_boundary(MAX_SENTENCE)];
         let cut = piece.rfind(char::is_whitespace).filter(|at| *at > 0);
         let cut = start + cut.unwrap_or(piece.len());
         pieces.push(start..cut);

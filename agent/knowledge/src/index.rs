@@ -15,10 +15,9 @@ use tantivy::{IndexReader, Searcher, TantivyDocument, Term};
 use super::asked::{Aim, Asked};
 use super::choice::{Candidate, Found, choose};
 use super::passage::Passage;
-use super::script::{is_chinese, is_han};
-use super::words::{Grain, Terms, analyzer};
 use super::{Document, passage};
 use crate::Error;
+use words::{Grain, Terms, analyzer, is_chinese, is_han};
 
 /// Memory for building the index, in bytes; near the least that tantivy takes.
 const BUILD_BYTES: usize = 16 * 1024 * 1024;
@@ -38,7 +37,7 @@ const CHARACTER: f32 = 0.5;
 const RELATIVE: f32 = 0.15;
 
 /// All passages, searchable.
-pub(crate) struct Index {
+pub struct Index {
     documents: usize,
     passages: Vec<Passage>,
     reader: IndexReader,
@@ -72,18 +71,18 @@ impl Index {
     }
 
     /// How many documents were read.
-    pub(crate) fn documents(&self) -> usize {
+    pub fn documents(&self) -> usize {
         self.documents
     }
 
     /// How many passages they were cut into.
-    pub(crate) fn passages(&self) -> usize {
+    pub fn passages(&self) -> usize {
         self.passages.len()
     }
 
     /// The sentences that answer the question, in the order to say them; none
     /// when nothing here is about it.
-    pub(crate) fn find(&self, question: &str) -> Result<Vec<Found>, Error> {
+    pub fn find(&self, question: &str) -> Result<Vec<Found>, Error> {
         let searcher = self.reader.searcher();
         let mut terms = self.terms.clone();
         let asked = self.asked(&searcher, question, &mut terms)?;

@@ -5,13 +5,14 @@
 //! together.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use tantivy::tokenizer::{
     Language, LowerCaser, Stemmer, StopWordFilter, TextAnalyzer, Token, TokenStream, Tokenizer,
 };
 use tantivy_jieba::JiebaTokenizer;
 
-use super::script::is_han;
+use crate::script::is_han;
 
 /// Words that say nothing about what a text is about.
 const STOPWORDS: &str = "\
@@ -30,7 +31,7 @@ whether which while who whom whose why will with would yes you your yours s t re
 
 /// How finely Chinese is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Grain {
+pub enum Grain {
     /// Words, as people ask.
     Words,
     /// Words and each of their characters, so that a question's lone character
@@ -40,18 +41,25 @@ pub(crate) enum Grain {
 
 /// Cuts questions, and the texts that may answer them, into terms.
 #[derive(Clone)]
-pub(crate) struct Terms {
+pub struct Terms {
     words: TextAnalyzer,
     characters: TextAnalyzer,
 }
 
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").finish_non_exhaustive()
+    }
+}
+
 impl Terms {
-    pub(crate) fn new() -> Self {
+    /// Reads the dictionary: some tens of milliseconds; clones share it.
+    pub fn new() -> Self {
         Self { words: analyzer(Grain::Words), characters: analyzer(Grain::Characters) }
     }
 
     /// The terms of a question, in order, with repetitions.
-    pub(crate) fn asked(&mut self, question: &str) -> Vec<String> {
+    pub fn asked(&mut self, question: &str) -> Vec<String> {
         let mut terms = Vec::new();
         let mut stream = self.words.token_stream(question);
         while let Some(token) = stream.next() {
@@ -61,7 +69,7 @@ impl Terms {
     }
 
     /// Everything that a text can be found by.
-    pub(crate) fn said(&mut self, text: &str) -> HashSet<String> {
+    pub fn said(&mut self, text: &str) -> HashSet<String> {
         let mut terms = HashSet::new();
         let mut stream = self.characters.token_stream(text);
         while let Some(token) = stream.next() {
@@ -74,7 +82,7 @@ impl Terms {
 }
 
 /// The analyzer of questions, or of what they search.
-pub(crate) fn analyzer(grain: Grain) -> TextAnalyzer {
+pub fn analyzer(grain: Grain) -> TextAnalyzer {
     let stopwords = STOPWORDS.split_whitespace().map(str::to_owned);
     let words = Words { chinese: JiebaTokenizer::new(), grain };
     TextAnalyzer::builder(words)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::asked::{Aim, Asked};
 use super::passage::{Form, Passage, Sentence};
-use super::words::Terms;
+use words::Terms;
 
 /// Sentences in one answer, and their bytes together.
 const MAX_SENTENCES: usize = 6;
@@ -48,10 +48,10 @@ pub(crate) struct Candidate<'a> {
 
 /// A sentence that answers, with its place.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Found {
-    pub(crate) source: Arc<str>,
-    pub(crate) heading: Arc<str>,
-    pub(crate) sentence: Sentence,
+pub struct Found {
+    pub source: Arc<str>,
+    pub heading: Arc<str>,
+    pub sentence: Sentence,
 }
 
 struct Scored<'a> {

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::chunk::{Choice, Chunk};
 use super::fault;
-use crate::model::{Failure, Said};
+use crate::{Failure, Said};
 
 /// The most that may come without an event ending, in bytes.
 const MAX_EVENT: usize = 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::script::is_wide;
+use words::is_wide;
 
 /// The sentences of a paragraph, without the space around them.
 pub(crate) fn split(text: &str) -> Vec<Range<usize>> {

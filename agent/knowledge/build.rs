@@ -2,5 +2,5 @@
 //! the files is tracked by the embedding itself.
 
 fn main() {
-    println!("cargo::rerun-if-changed=../deploy/knowledge");
+    println!("cargo::rerun-if-changed=../../deploy/knowledge");
 }

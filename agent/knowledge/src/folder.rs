@@ -119,5 +119,5 @@ fn source(path: &Path, root: &Path) -> String {
 }
 
 fn refused(path: &Path, reason: impl std::fmt::Display) -> Error {
-    Error::Knowledge { path: path.to_owned(), reason: reason.to_string() }
+    Error::Unreadable { path: path.to_owned(), reason: reason.to_string() }
 }

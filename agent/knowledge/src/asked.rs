@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::words::Terms;
+use words::Terms;
 
 /// A question, as far as its answer depends on it.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! What `extractive` answers from: Markdown and text, read from folders or, with
-//! none configured, the documentation that is built in.
+//! What the agent knows: Markdown and text, read from folders or, with none
+//! configured, the documentation that is built in.
 //!
 //! Read and indexed when it is first needed, once. Refuses folders that cannot
 //! be read; never reads outside of them.
@@ -9,9 +9,7 @@ mod choice;
 mod folder;
 mod index;
 mod passage;
-mod script;
 mod sentence;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,15 +17,29 @@ use std::sync::Arc;
 use rust_embed::RustEmbed;
 use tokio::sync::OnceCell;
 
-pub(crate) use choice::Found;
-pub(crate) use index::Index;
-pub(crate) use passage::Form;
-pub(crate) use script::is_chinese;
+pub use choice::Found;
+pub use index::Index;
+pub use passage::{Form, Sentence};
 
-use crate::Error;
+/// Why knowledge cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder or file that cannot be read.
+    #[error("knowledge in {}: {reason}", path.display())]
+    Unreadable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What was read cannot be indexed.
+    #[error("the knowledge cannot be indexed: {0}")]
+    Index(String),
+}
 
 #[derive(RustEmbed)]
-#[folder = "../deploy/knowledge"]
+#[folder = "../../deploy/knowledge"]
 struct BuiltIn;
 
 /// A file that was read.
@@ -40,19 +52,19 @@ pub(crate) struct Document {
 
 /// The knowledge, indexed when it is first needed.
 #[derive(Debug)]
-pub(crate) struct Library {
+pub struct Library {
     folders: Vec<PathBuf>,
     index: OnceCell<Arc<Index>>,
 }
 
 impl Library {
     /// Nothing is read yet.
-    pub(crate) fn new(folders: Vec<PathBuf>) -> Self {
+    pub fn new(folders: Vec<PathBuf>) -> Self {
         Self { folders, index: OnceCell::new() }
     }
 
     /// The index; reads the files at the first call.
-    pub(crate) async fn index(&self) -> Result<Arc<Index>, Error> {
+    pub async fn index(&self) -> Result<Arc<Index>, Error> {
         let index = self.index.get_or_try_init(|| async {
             let folders = self.folders.clone();
             let built = tokio::task::spawn_blocking(move || build(&folders));

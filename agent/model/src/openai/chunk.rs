@@ -58,6 +58,7 @@ impl Used {
             reasoning_tokens: output.reasoning_tokens.unwrap_or(0),
             cached_tokens: input.cached_tokens.unwrap_or(0),
             model: model.to_owned(),
+            ..Usage::default()
         }
     }
 }

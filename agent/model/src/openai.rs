@@ -14,10 +14,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use proto::{Message, code};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::{Answer, Failure, Model, Prompt};
+use super::{Answer, Failure, Model, Prompt, Provider};
 use crate::Error;
 
 const BASE_URL: &str = "https://api.openai.com/v1";
@@ -26,26 +26,29 @@ const BASE_URL: &str = "https://api.openai.com/v1";
 /// reads the answer.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The endpoint, with its connections.
+/// A provider, with its connections.
 #[derive(Debug)]
-pub(crate) struct Provider {
+pub(crate) struct Endpoint {
+    name: String,
+    provider: Provider,
     client: Client,
     url: Url,
-    key: Option<SecretString>,
 }
 
-impl Provider {
-    /// The endpoint that is configured; `None` when neither key nor base URL is.
-    pub(crate) fn new(config: &crate::OpenAi) -> Result<Option<Self>, Error> {
-        if config.key.is_none() && config.base_url.is_none() {
-            return Ok(None);
+impl Endpoint {
+    /// The provider of that name. Nothing is connected yet.
+    pub(crate) fn new(name: &str, provider: Provider) -> Result<Self, Error> {
+        if provider.key.is_none() && provider.base_url.is_none() {
+            return Err(Error::NoKey(name.to_owned()));
         }
-        let url = endpoint(config.base_url.as_deref().unwrap_or(BASE_URL))?;
+        let url = endpoint(provider.base_url.as_deref().unwrap_or(BASE_URL))?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        if let Some(key) = &config.key {
+        if let Some(key) = &provider.key {
             let bearer = format!("Bearer {}", key.expose_secret());
-            let mut value = HeaderValue::from_str(&bearer).map_err(Error::BadKey)?;
+            let Ok(mut value) = HeaderValue::from_str(&bearer) else {
+                return Err(Error::BadKey(name.to_owned()));
+            };
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -58,17 +61,23 @@ impl Provider {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| Error::Client(error.to_string()))?;
-        Ok(Some(Self { client, url, key: config.key.clone() }))
+        Ok(Self { name: name.to_owned(), provider, client, url })
     }
 
-    /// Where the endpoint is, for people.
-    pub(crate) fn place(&self) -> String {
-        let mut url = self.url.clone();
-        // A URL that can hold no password holds none.
-        let _: Result<(), ()> = url.set_password(None);
-        let _: Result<(), ()> = url.set_username("");
-        url.set_query(None);
-        url.as_str().trim_end_matches("/chat/completions").to_owned()
+    /// Whether a request may ask for this model.
+    pub(crate) fn offers(&self, model: &str) -> bool {
+        let models = &self.provider.models;
+        models.is_empty() || models.iter().any(|it| it == model)
+    }
+
+    /// What may be asked for, in words.
+    pub(crate) fn offered(&self, name: &str) -> String {
+        let models = &self.provider.models;
+        if models.is_empty() {
+            return format!("`{name}/<name>`");
+        }
+        let models = models.iter().map(|it| format!("`{name}/{it}`"));
+        models.collect::<Vec<_>>().join(" or ")
     }
 
     async fn post(&self, body: &serde_json::Value) -> Result<Response, Failure> {
@@ -82,7 +91,7 @@ impl Provider {
         if response.status().is_success() {
             return reply::checked(response);
         }
-        Err(fault::read(response, self.key.as_ref()).await)
+        Err(fault::read(response, self.provider.key.as_ref()).await)
     }
 }
 
@@ -99,30 +108,40 @@ fn endpoint(base: &str) -> Result<Url, Error> {
 /// One model of the endpoint.
 #[derive(Debug)]
 pub(crate) struct OpenAi {
-    provider: Arc<Provider>,
+    endpoint: Arc<Endpoint>,
+    model: String,
+    /// As requests name it.
     name: String,
 }
 
 impl OpenAi {
-    pub(crate) fn new(provider: Arc<Provider>, name: &str) -> Self {
-        let name = name.to_owned();
-        Self { provider, name }
+    pub(crate) fn shared(endpoint: Arc<Endpoint>, model: &str) -> Arc<dyn Model> {
+        let name = format!("{}/{model}", endpoint.name);
+        Arc::new(Self { endpoint, model: model.to_owned(), name })
     }
 }
 
 impl Model for OpenAi {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn window(&self) -> Option<u32> {
+        Some(self.endpoint.provider.window)
+    }
+
     fn stream(&self, prompt: Prompt) -> Answer {
         let body = json!({
-            "model": self.name,
+            "model": self.model,
             "messages": messages(prompt),
             "stream": true,
             "stream_options": { "include_usage": true },
         });
-        let provider = Arc::clone(&self.provider);
-        let name = format!("openai/{}", self.name);
+        let endpoint = Arc::clone(&self.endpoint);
+        let name = self.name.clone();
         let reply = async move {
-            let response = provider.post(&body).await?;
-            let key = provider.key.clone();
+            let response = endpoint.post(&body).await?;
+            let key = endpoint.provider.key.clone();
             Ok(reply::said(response.bytes_stream(), name, key))
         };
         futures::stream::once(reply).try_flatten().boxed()
@@ -130,8 +149,11 @@ impl Model for OpenAi {
 }
 
 fn messages(prompt: Prompt) -> Vec<serde_json::Value> {
-    let system = (!prompt.system.is_empty())
-        .then(|| Message { role: "system".to_owned(), content: prompt.system });
+    let system = (!prompt.system.is_empty()).then(|| Message {
+        role: "system".to_owned(),
+        content: prompt.system,
+        ..Message::default()
+    });
     let all = system.into_iter().chain(prompt.messages);
     all.map(|message| match message.role.as_str() {
         // Without the call that it answers, no endpoint takes a tool's message.

@@ -9,9 +9,12 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use proto::{Citation, Usage, code};
 
-use super::{Answer, EXTRACTIVE, Failure, Model, Prompt, Said};
-use crate::Error;
-use crate::knowledge::{Form, Found, Index, Library, is_chinese};
+use knowledge::{Error, Form, Found, Index, Library};
+use model::{Answer, Failure, Model, Prompt, Said};
+use words::is_chinese;
+
+/// The name of the model that needs no key and no network.
+pub(crate) const EXTRACTIVE: &str = "extractive";
 
 /// The pause between two words: a person sees a stream, and nobody waits.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -41,6 +44,14 @@ impl Extractive {
 }
 
 impl Model for Extractive {
+    fn name(&self) -> &str {
+        EXTRACTIVE
+    }
+
+    fn window(&self) -> Option<u32> {
+        None
+    }
+
     fn stream(&self, prompt: Prompt) -> Answer {
         let library = Arc::clone(&self.library);
         let answer = async move {
@@ -102,9 +113,8 @@ fn tell(found: &[Found], question: &str) -> Vec<Said> {
     said.push(Said::Usage(Usage {
         input_tokens: count(question.split_whitespace().count()),
         output_tokens: count(output),
-        reasoning_tokens: 0,
-        cached_tokens: 0,
         model: EXTRACTIVE.to_owned(),
+        ..Usage::default()
     }));
     said.push(Said::Finished("stop"));
     said
