@@ -124,6 +124,14 @@ mod tests {
     struct Scripted(Mutex<Vec<Vec<Line>>>);
 
     impl Model for Scripted {
+        fn name(&self) -> &'static str {
+            "scripted"
+        }
+
+        fn window(&self) -> Option<u32> {
+            None
+        }
+
         fn stream(&self, _: Prompt) -> Answer {
             let lines = self.0.lock().unwrap().remove(0);
             let said = futures::stream::iter(lines).then(async |(after, line)| {
