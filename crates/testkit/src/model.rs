@@ -1,16 +1,22 @@
 //! A language model that does what its caller's question says: a real HTTP
-//! server on loopback that speaks OpenAI's chat completions.
+//! server on loopback that speaks OpenAI's chat completions and embeddings, and
+//! DashScope's own text generation.
 //!
 //! Asked for the model `script`, it reads the last user message as a
 //! [`Script`]; any other question, and every question to the model `echo`, is
-//! answered with [`echo`]. It refuses other models, scripts with unknown
-//! fields and everything but `POST /v1/chat/completions` and `GET /v1/models`.
+//! answered with [`echo`]. The models `embed` and `embed-…` turn texts into
+//! vectors, the same for the same text and near each other for words of one
+//! meaning; `embed-status-503` answers with that status. It refuses other
+//! models, scripts with unknown fields, tool calls and results that do not pair,
+//! and every other place.
 
 mod call;
+mod embedding;
 mod request;
 mod script;
 mod server;
 mod speech;
+mod tools;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,7 +26,9 @@ use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 
 pub use call::{Call, Ending};
-pub use script::{BodyKind, Script, ToolCall};
+pub use request::Heard;
+pub use script::{BodyKind, Script};
+pub use tools::{ToolCall, ToolStyle};
 
 use call::Calls;
 
@@ -58,6 +66,11 @@ impl FakeModel {
     /// What `OPENAI_BASE_URL` is set to: `http://127.0.0.1:PORT/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// Where DashScope's own API is: `http://127.0.0.1:PORT/api/v1`.
+    pub fn dashscope_url(&self) -> String {
+        format!("http://{}/api/v1", self.address)
     }
 
     /// Every call so far, in order of arrival, refused ones included.

@@ -9,9 +9,11 @@ use tokio::sync::watch;
 
 use crate::PATIENCE;
 
-/// One request for a completion.
+/// One request for an answer, or for embeddings.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// Where it was sent, as `/v1/chat/completions`.
+    pub path: String,
     /// When it arrived, since the Unix epoch.
     pub at: Duration,
     /// The value of its `authorization` header.
@@ -22,6 +24,8 @@ pub struct Call {
     pub ended: Option<Duration>,
     /// How it ended, or that it has not.
     pub ending: Ending,
+    /// Its last user message, and the step of its script that it has come to.
+    pub(super) asked: Option<(String, usize)>,
 }
 
 /// How a call ended.
@@ -62,15 +66,13 @@ impl Calls {
         Guard { calls: Arc::clone(self), index, ending: Ending::HungUp }
     }
 
-    /// How many calls before this one had the same last user message.
+    /// How many calls before this one asked the same and had come as far.
     pub(super) fn before(&self, index: usize) -> usize {
         let calls = self.seen.borrow();
-        let question = |call: &Call| call.body["messages"].as_array()?.last().cloned();
-        let Some(this) = calls.get(index).and_then(question) else {
+        let Some(asked) = calls.get(index).and_then(|it| it.asked.as_ref()) else {
             return 0;
         };
-        let same = |call: &&Call| question(call).as_ref() == Some(&this);
-        calls.iter().take(index).filter(same).count()
+        calls.iter().take(index).filter(|it| it.asked.as_ref() == Some(asked)).count()
     }
 
     pub(super) async fn wait_for(

@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Request;
 use super::speech::{Speech, Words};
+use super::tools::{self, ToolCall, ToolStyle};
 
 /// One scripted answer: first `reasoning`, then the text, then `tool_calls`.
 /// Each delta counts as one token, from 0, for the fields named `…_after`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "a script is a list of switches")]
 pub struct Script {
     /// How many text tokens; token i is `t<i> `. With `text`, its words are
     /// repeated until there are this many.
@@ -40,6 +42,8 @@ pub struct Script {
     pub hold_after: Option<usize>,
     /// An error object in the stream after this many tokens, then its end.
     pub error_after: Option<usize>,
+    /// With `error_after`: the HTTP status that the error names.
+    pub error_status: Option<u16>,
     /// The stream ends after the last token, without finish reason or `[DONE]`.
     pub no_finish: bool,
     /// The finish reason, in place of `stop` or `tool_calls`.
@@ -49,44 +53,50 @@ pub struct Script {
     pub comments: bool,
     /// The first token is one of this many bytes `x`.
     pub big_line: Option<usize>,
-    /// Asked for once: a call whose last message is a tool's result gets the
-    /// text only.
+    /// What the model asks for behind the text. Without `then` only once: when
+    /// the last message is a tool's result, the text comes alone.
     pub tool_calls: Vec<ToolCall>,
+    /// How they are cut into deltas.
+    pub tool_style: ToolStyle,
+    /// What is said once the tools have answered, step by step: step n is for
+    /// the request in which n assistant messages with tool calls follow the last
+    /// user message. Past the end the last step comes without its tool calls.
+    /// A step has no `then` of its own.
+    pub then: Vec<Script>,
+    /// The text is the JSON of the tool results that the model was shown since
+    /// the last user message, a list of [`Heard`](super::Heard); nothing while
+    /// there are none.
+    pub echo_tools: bool,
+    /// In DashScope's protocol: each event repeats everything so far, whatever
+    /// was asked for, as some models do.
+    pub cumulative: bool,
     /// Answer with this HTTP status and no completion.
     pub status: Option<u16>,
-    /// With `status`: only the first so many calls with this question.
+    /// With `status`: only the first so many calls with this question that have
+    /// come to this step.
     pub times: Option<usize>,
     /// With `status`: the `retry-after` header, in seconds.
     pub retry_after: Option<u64>,
     /// With `status`: what the body is.
     pub body: BodyKind,
-}
-
-/// A tool that the model asks for, its arguments in fragments of a few bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ToolCall {
-    /// The call's id.
-    pub id: String,
-    /// The tool's name.
-    pub name: String,
-    /// Its arguments, as JSON text; sent as they are, so that they may be wrong.
-    pub arguments: String,
+    /// With `status` or `error_after`: the code in the error object.
+    pub error_code: Option<String>,
+    /// With `status` or `error_after`: the message in the error object.
+    pub error_message: Option<String>,
 }
 
 /// The body of an error answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyKind {
-    /// OpenAI's error object.
+    /// The protocol's error object.
     #[default]
     Json,
+    /// The same in an event of a stream that is called JSON, as DashScope does.
+    Event,
     /// A page, as a proxy in between would answer.
     Html,
 }
-
-/// Bytes of arguments in one fragment of a tool call.
-const FRAGMENT: usize = 5;
 
 impl Script {
     /// The question that makes the model do this.
@@ -100,10 +110,40 @@ impl Script {
             return Ok(None);
         }
         let script: Self = serde_json::from_str(question).map_err(|it| it.to_string())?;
-        if script.cut_bytes.is_some() && script.cut_after.is_none() {
+        script.check()?;
+        Ok(Some(script))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.cut_bytes.is_some() && self.cut_after.is_none() {
             return Err("cut_bytes is nothing without cut_after".to_owned());
         }
-        Ok(Some(script))
+        if self.error_status.is_some() && self.error_after.is_none() {
+            return Err("error_status is nothing without error_after".to_owned());
+        }
+        if self.then.iter().any(|it| !it.then.is_empty()) {
+            return Err("a step in `then` has no `then` of its own".to_owned());
+        }
+        self.then.iter().try_for_each(Self::check)
+    }
+
+    /// The step that this request has come to.
+    pub(super) fn step(mut self, request: &Request) -> Self {
+        if self.then.is_empty() {
+            if request.after_tools() {
+                self.tool_calls.clear();
+            }
+            return self;
+        }
+        let (at, steps) = (request.steps(), self.then.len());
+        if at == 0 {
+            return self;
+        }
+        let mut step = self.then.swap_remove(at.min(steps) - 1);
+        if at > steps {
+            step.tool_calls.clear();
+        }
+        step
     }
 
     /// What is said to this request, the `nth` with its question, from 1.
@@ -115,14 +155,23 @@ impl Script {
         for word in words(self.reasoning.as_deref().unwrap_or_default()) {
             speech.first.push(content("reasoning_content", &word));
         }
-        speech.words = self.words(nth);
-        if !request.after_tools() {
-            let tools = self.tool_calls.iter().enumerate();
-            speech.last = tools.flat_map(|(at, tool)| fragments(at, tool)).collect();
-        }
+        speech.words = self.echo(request).unwrap_or_else(|| self.words(nth));
+        speech.last = tools::deltas(&self.tool_calls, self.tool_style);
         let usual = if speech.last.is_empty() { "stop" } else { "tool_calls" };
         self.finish.as_deref().unwrap_or(usual).clone_into(&mut speech.finish);
         speech
+    }
+
+    /// What `echo_tools` says.
+    fn echo(&self, request: &Request) -> Option<Words> {
+        let heard = self.echo_tools.then(|| request.heard())?;
+        if heard.is_empty() {
+            return Some(Words::Numbered(0));
+        }
+        let text = serde_json::to_string(&heard).expect("strings always serialize");
+        let said: Vec<_> = words(&text).iter().map(|it| content("content", it)).collect();
+        let count = said.len();
+        Some(Words::Said(said, count))
     }
 
     fn words(&self, nth: usize) -> Words {
@@ -158,22 +207,6 @@ pub(super) fn words(text: &str) -> Vec<String> {
 /// A delta with one string field.
 pub(super) fn content(field: &str, text: &str) -> String {
     serde_json::json!({ field: text }).to_string()
-}
-
-/// The deltas of one tool call: its id and name, then its arguments in pieces.
-fn fragments(index: usize, tool: &ToolCall) -> Vec<String> {
-    let head = serde_json::json!({ "tool_calls": [{
-        "index": index, "id": tool.id, "type": "function",
-        "function": { "name": tool.name, "arguments": "" },
-    }] });
-    let characters: Vec<char> = tool.arguments.chars().collect();
-    let pieces = characters.chunks(FRAGMENT).map(|piece| {
-        let arguments: String = piece.iter().collect();
-        serde_json::json!({ "tool_calls": [{
-            "index": index, "function": { "arguments": arguments },
-        }] })
-    });
-    std::iter::once(head).chain(pieces).map(|it| it.to_string()).collect()
 }
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use std::time::Duration;
 use ::process::Lifecycle;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,9 +21,16 @@ use super::call::{Call, Calls, Ending, Guard};
 use super::request::Request;
 use super::script::{BodyKind, Script};
 use super::speech::Speech;
+use super::tools::Whole;
 
 mod answer;
+mod dashscope;
+mod embeddings;
+mod openai;
+mod protocol;
+
 use answer::Answer;
+use protocol::{Asked, Fault, Protocol};
 
 type Response = http::Response<UnsyncBoxBody<Bytes, io::Error>>;
 
@@ -58,65 +64,95 @@ async fn route(
         (&Method::GET, "/v1/models") => {
             let model =
                 |id| json!({"id": id, "object": "model", "created": 0, "owned_by": "testkit"});
-            let models = json!({"object": "list", "data": [model("script"), model("echo")]});
-            plain(StatusCode::OK, &models)
+            let models = ["script", "echo", "embed"].map(model);
+            plain(StatusCode::OK, &json!({"object": "list", "data": models}))
         }
-        (&Method::POST, "/v1/chat/completions") => completion(request, &calls).await,
+        (&Method::POST, openai::PATH) => completion(request, &calls, Protocol::OpenAi).await,
+        (&Method::POST, dashscope::PATH) => completion(request, &calls, Protocol::DashScope).await,
+        (&Method::POST, embeddings::PATH) => embedding(request, &calls).await,
         (method, path) => {
             let message = format!("there is no {method} {path} here");
-            refusal(StatusCode::NOT_FOUND, &message)
+            Protocol::OpenAi.refusal(&Fault::new(StatusCode::NOT_FOUND, message))
         }
     })
 }
 
-async fn completion(request: http::Request<Incoming>, calls: &Arc<Calls>) -> Response {
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorization = authorization.and_then(|it| it.to_str().ok()).map(str::to_owned);
-    let Ok(body) = Limited::new(request.into_body(), BODY).collect().await else {
-        return refusal(StatusCode::BAD_REQUEST, "the body broke off or is too large");
+/// A request as it came.
+struct Received {
+    path: String,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Received {
+    async fn read(request: http::Request<Incoming>) -> Result<Self, Fault> {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = Limited::new(body, BODY).collect().await else {
+            let message = "the body broke off or is too large".to_owned();
+            return Err(Fault::new(StatusCode::BAD_REQUEST, message));
+        };
+        let body = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+        Ok(Self { path: parts.uri.path().to_owned(), headers: parts.headers, body })
+    }
+
+    fn begin(self, calls: &Arc<Calls>, asked: Option<(String, usize)>) -> Guard {
+        let authorization = self.headers.get(header::AUTHORIZATION);
+        calls.begin(Call {
+            path: self.path,
+            at: ::process::clock::now(),
+            authorization: authorization.and_then(|it| it.to_str().ok()).map(str::to_owned),
+            body: self.body,
+            ended: None,
+            ending: Ending::Open,
+            asked,
+        })
+    }
+}
+
+async fn completion(
+    request: http::Request<Incoming>,
+    calls: &Arc<Calls>,
+    protocol: Protocol,
+) -> Response {
+    let received = match Received::read(request).await {
+        Ok(received) => received,
+        Err(fault) => return protocol.refusal(&fault),
     };
-    let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
-    let parsed = Request::deserialize(&body);
-    let mut guard = calls.begin(Call {
-        at: ::process::clock::now(),
-        authorization,
-        body,
-        ended: None,
-        ending: Ending::Open,
-    });
-    let decided = parsed.map_err(|it| it.to_string()).and_then(|request| {
-        let script = decide(&request)?;
-        Ok((request, script))
+    let read = protocol.read(&received.headers, &received.body);
+    let question = |it: &Asked| (it.request.question(), it.request.steps());
+    let mut guard = received.begin(calls, read.as_ref().ok().map(question));
+    let decided = read.and_then(|asked| {
+        let script = decide(&asked.request, protocol)?;
+        Ok((asked, script))
     });
     match decided {
-        Ok((request, script)) => act(&request, script, guard).await,
-        Err(message) => {
+        Ok((asked, script)) => act(asked, script, guard).await,
+        Err(fault) => {
             guard.ends(Ending::Refused);
-            refusal(StatusCode::BAD_REQUEST, &message)
+            protocol.refusal(&fault)
         }
     }
 }
 
 /// The script of this request, a plain echo included.
-fn decide(request: &Request) -> Result<Script, String> {
+fn decide(request: &Request, protocol: Protocol) -> Result<Script, Fault> {
+    let wrong = |message| Fault::new(StatusCode::BAD_REQUEST, message);
     let question = request.question();
     let script = match request.model.as_str() {
-        "script" => Script::parse(&question)?,
+        "script" => Script::parse(&question).map_err(wrong)?,
         "echo" => None,
-        other => {
-            return Err(format!(
-                "the model `{other}` does not exist; there are `script` and `echo`"
-            ));
-        }
+        other => return Err(protocol.unknown_model(other)),
     };
+    request.check().map_err(wrong)?;
     let echo = || Script {
         text: Some(super::echo(&question, request.user_messages())),
         ..Script::default()
     };
-    Ok(script.unwrap_or_else(echo))
+    Ok(script.map_or_else(echo, |it| it.step(request)))
 }
 
-async fn act(request: &Request, script: Script, mut guard: Guard) -> Response {
+async fn act(asked: Asked, script: Script, mut guard: Guard) -> Response {
+    let asked = if script.cumulative { asked.repeating() } else { asked };
     if script.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(script.delay_ms)).await;
     }
@@ -124,24 +160,44 @@ async fn act(request: &Request, script: Script, mut guard: Guard) -> Response {
     let before = guard.calls().before(guard.index());
     if let Some(status) = status.filter(|_| script.times.is_none_or(|times| before < times)) {
         guard.ends(Ending::Refused);
-        return error(status, &script);
+        return error(status, &script, asked.protocol());
     }
-    let speech = script.speech(request, before + 1);
-    if !request.stream {
+    let speech = script.speech(&asked.request, before + 1);
+    if !asked.request.stream {
         tokio::time::sleep(pace(&script) * u32::try_from(speech.len()).unwrap_or(u32::MAX)).await;
         guard.ends(Ending::Finished);
-        return plain(StatusCode::OK, &answer::whole(request, &speech));
+        return plain(StatusCode::OK, &asked.whole(&speech));
     }
-    let answer = Answer::new(request, script, speech, guard);
+    let answer = Answer::new(&asked, script, speech, guard);
     let stream = futures::stream::unfold(Box::new(answer), |mut answer| async {
         let bytes = answer.next().await?;
         Some((bytes, answer))
     });
     let body = StreamBody::new(stream.map_ok(Frame::data)).boxed_unsync();
     let response = http::Response::builder()
-        .header(header::CONTENT_TYPE, "text/event-stream")
+        .header(header::CONTENT_TYPE, "text/event-stream;charset=UTF-8")
         .header(header::CACHE_CONTROL, "no-store");
     response.body(body).expect("its parts are constant")
+}
+
+async fn embedding(request: http::Request<Incoming>, calls: &Arc<Calls>) -> Response {
+    let protocol = Protocol::OpenAi;
+    let received = match Received::read(request).await {
+        Ok(received) => received,
+        Err(fault) => return protocol.refusal(&fault),
+    };
+    let answer = embeddings::answer(&received.body);
+    let mut guard = received.begin(calls, None);
+    match answer {
+        Ok(body) => {
+            guard.ends(Ending::Finished);
+            plain(StatusCode::OK, &body)
+        }
+        Err(fault) => {
+            guard.ends(Ending::Refused);
+            protocol.refusal(&fault)
+        }
+    }
 }
 
 fn pace(script: &Script) -> Duration {
@@ -149,9 +205,13 @@ fn pace(script: &Script) -> Duration {
 }
 
 /// The answer that a script with a `status` asks for.
-fn error(status: StatusCode, script: &Script) -> Response {
+fn error(status: StatusCode, script: &Script, protocol: Protocol) -> Response {
+    let message = script.error_message.clone();
+    let message = message.unwrap_or_else(|| "the script says so".to_owned());
+    let fault = Fault { status, code: script.error_code.clone(), message };
     let mut response = match script.body {
-        BodyKind::Json => refusal(status, "the script says so"),
+        BodyKind::Json => protocol.refusal(&fault),
+        BodyKind::Event => respond(status, "application/json", protocol.event(&fault)),
         BodyKind::Html => {
             let page = format!("<html><body><h1>{status}</h1></body></html>\n");
             respond(status, "text/html", page)
@@ -164,18 +224,6 @@ fn error(status: StatusCode, script: &Script) -> Response {
     response
 }
 
-/// OpenAI's error object.
-fn refusal(status: StatusCode, message: &str) -> Response {
-    let kind = match status.as_u16() {
-        401 | 403 => "authentication_error",
-        429 => "rate_limit_error",
-        500.. => "server_error",
-        0..500 => "invalid_request_error",
-    };
-    let error = json!({"message": message, "type": kind, "param": null, "code": null});
-    plain(status, &json!({ "error": error }))
-}
-
 fn plain(status: StatusCode, body: &Value) -> Response {
     respond(status, "application/json", body.to_string())
 }
@@ -185,4 +233,15 @@ fn respond(status: StatusCode, kind: &'static str, body: String) -> Response {
     let response = http::Response::builder().status(status);
     let response = response.header(header::CONTENT_TYPE, kind).body(body);
     response.expect("its parts are constant")
+}
+
+/// An answer to a caller that does not stream, put together.
+fn put_together(speech: &Speech) -> Whole {
+    let (mut whole, mut delta) = (Whole::default(), Vec::new());
+    for at in 0..speech.len() {
+        delta.clear();
+        speech.write(at, &mut delta);
+        whole.add(&serde_json::from_slice(&delta).unwrap_or_default());
+    }
+    whole
 }

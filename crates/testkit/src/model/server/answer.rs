@@ -5,21 +5,22 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use http::StatusCode;
 use tokio::time::{Instant, Sleep};
 
-use super::{Ending, Guard, Request, Script, Speech, pace};
+use super::protocol::{Asked, Fault, Wire};
+use super::{Ending, Guard, Script, Speech, pace};
 
 /// Bytes of tokens that are due at once and go out as one write.
 const BATCH: usize = 8 << 10;
 
-/// An answer under way: one timer, chunks written from ready-made parts.
+/// An answer under way: one timer, and what writes its events.
 pub(super) struct Answer {
     script: Script,
     speech: Speech,
-    usage: Option<Value>,
-    /// A chunk up to its delta.
-    head: String,
+    wire: Box<dyn Wire>,
+    /// The delta being written.
+    delta: Vec<u8>,
     start: Instant,
     timer: Pin<Box<Sleep>>,
     stage: Stage,
@@ -34,19 +35,12 @@ enum Stage {
     Over,
 }
 
-/// The rest of a chunk after its delta.
-const TAIL: &[u8] = b",\"finish_reason\":null}]}\n\n";
-
 impl Answer {
-    pub(super) fn new(request: &Request, script: Script, speech: Speech, guard: Guard) -> Self {
-        let model = Value::from(request.model.as_str());
-        let (id, created) = (guard.index(), ::process::clock::now().as_secs());
+    pub(super) fn new(asked: &Asked, script: Script, speech: Speech, guard: Guard) -> Self {
         let start = Instant::now();
         Self {
-            usage: request.wants_usage().then(|| usage(request, &speech)),
-            head: format!(
-                r#"data: {{"id":"chatcmpl-{id}","object":"chat.completion.chunk","created":{created},"model":{model},"choices":[{{"index":0,"delta":"#
-            ),
+            wire: asked.wire(guard.index(), &speech),
+            delta: Vec::new(),
             timer: Box::pin(tokio::time::sleep_until(start)),
             stage: Stage::Opening,
             script,
@@ -61,9 +55,7 @@ impl Answer {
         match self.stage {
             Stage::Opening => {
                 self.stage = Stage::Saying(0);
-                let mut out = Vec::new();
-                self.chunk(&mut out, br#"{"role":"assistant","content":""}"#);
-                Some(Ok(out.into()))
+                Some(Ok(self.wire.opening().into()))
             }
             Stage::Saying(at) => self.say(at).await.map(Ok),
             Stage::Breaking => {
@@ -87,10 +79,9 @@ impl Answer {
             self.guard.calls().released().await;
         }
         if script.error_after == Some(at) {
+            let error = self.wire.error(&fault(script));
             self.end(Stage::Over);
-            return Some(Bytes::from_static(
-                b"data: {\"error\":{\"message\":\"the script fails here\",\"type\":\"server_error\",\"code\":null}}\n\n",
-            ));
+            return Some(error.into());
         }
         if script.cut_after == Some(at) {
             self.stage = Stage::Breaking;
@@ -137,12 +128,10 @@ impl Answer {
     }
 
     /// The first bytes of a chunk that will never be whole.
-    fn torn(&self, at: usize) -> Bytes {
+    fn torn(&mut self, at: usize) -> Bytes {
         let mut out = Vec::new();
         if let Some(bytes) = self.script.cut_bytes.filter(|_| at < self.speech.len()) {
-            self.token(&mut out, at);
-            // The text begins behind the head and the delta's `{"content":"`.
-            let text = self.head.len() + r#"{"content":""#.len();
+            let text = self.token(&mut out, at);
             out.truncate(text + bytes);
         }
         out.into()
@@ -157,16 +146,7 @@ impl Answer {
         if self.script.no_finish {
             return None;
         }
-        let mut out = self.head.clone().into_bytes();
-        let finish = Value::from(self.speech.finish.as_str());
-        out.extend_from_slice(format!("{{}},\"finish_reason\":{finish}}}]}}\n\n").as_bytes());
-        if let Some(usage) = &self.usage {
-            let id = self.guard.index();
-            let chunk = json!({"id": format!("chatcmpl-{id}"), "object": "chat.completion.chunk", "choices": [], "usage": usage});
-            out.extend_from_slice(format!("data: {chunk}\n\n").as_bytes());
-        }
-        out.extend_from_slice(b"data: [DONE]\n\n");
-        Some(out.into())
+        Some(self.wire.closing(&self.speech.finish).into())
     }
 
     fn end(&mut self, stage: Stage) {
@@ -174,55 +154,21 @@ impl Answer {
         self.guard.ends(Ending::Finished);
     }
 
-    fn token(&self, out: &mut Vec<u8>, at: usize) {
-        out.extend_from_slice(self.head.as_bytes());
-        self.speech.write(at, out);
-        out.extend_from_slice(TAIL);
-    }
-
-    fn chunk(&self, out: &mut Vec<u8>, delta: &[u8]) {
-        out.extend_from_slice(self.head.as_bytes());
-        out.extend_from_slice(delta);
-        out.extend_from_slice(TAIL);
+    /// Writes a token's event; says where in `out` its text begins.
+    fn token(&mut self, out: &mut Vec<u8>, at: usize) -> usize {
+        self.delta.clear();
+        self.speech.write(at, &mut self.delta);
+        self.wire.delta(&self.delta, out)
     }
 }
 
-fn usage(request: &Request, speech: &Speech) -> Value {
-    let (asked, said) = (request.words(), speech.len());
-    json!({"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said})
-}
-
-/// The whole answer as one object, for a caller that does not stream.
-pub(super) fn whole(request: &Request, speech: &Speech) -> Value {
-    let (mut content, mut reasoning) = (String::new(), String::new());
-    let mut tools: Vec<Value> = Vec::new();
-    let mut delta = Vec::new();
-    for at in 0..speech.len() {
-        delta.clear();
-        speech.write(at, &mut delta);
-        let said: Value = serde_json::from_slice(&delta).unwrap_or_default();
-        content += said["content"].as_str().unwrap_or_default();
-        reasoning += said["reasoning_content"].as_str().unwrap_or_default();
-        let tool = &said["tool_calls"][0];
-        let fragment = tool["function"]["arguments"].as_str();
-        if tool["id"].is_string() {
-            tools.push(tool.clone());
-        } else if let (Some(tool), Some(fragment)) = (tools.last_mut(), fragment) {
-            let so_far = tool["function"]["arguments"].as_str().unwrap_or_default();
-            tool["function"]["arguments"] = Value::from(format!("{so_far}{fragment}"));
-        }
+/// What `error_after` says.
+fn fault(script: &Script) -> Fault {
+    let status = script.error_status.and_then(|it| StatusCode::from_u16(it).ok());
+    let message = script.error_message.clone();
+    Fault {
+        status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        code: script.error_code.clone(),
+        message: message.unwrap_or_else(|| "the script fails here".to_owned()),
     }
-    let mut message = json!({"role": "assistant", "content": content});
-    if !reasoning.is_empty() {
-        message["reasoning_content"] = reasoning.into();
-    }
-    if !tools.is_empty() {
-        message["tool_calls"] = tools.into();
-    }
-    json!({
-        "id": "chatcmpl-whole", "object": "chat.completion",
-        "created": ::process::clock::now().as_secs(), "model": request.model,
-        "choices": [{"index": 0, "message": message, "finish_reason": speech.finish}],
-        "usage": usage(request, speech),
-    })
 }

@@ -1,39 +1,13 @@
-//! The fake model, driven over HTTP as the agent drives it.
+//! What is said, and the accidents on the way.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use testkit::model::{BodyKind, Ending, FakeModel, Script, ToolCall, echo};
-use testkit::sse::{Frame, Sse};
+use testkit::sse::Frame;
 
-async fn post(model: &FakeModel, body: &Value) -> Result<Response> {
-    let url = format!("{}/chat/completions", model.base_url());
-    Ok(Client::new().post(url).bearer_auth("key").json(body).send().await?)
-}
-
-async fn ask(model: &FakeModel, script: &Script) -> Result<Response> {
-    let question = [json!({"role": "user", "content": script.question()})];
-    let usage = json!({"include_usage": true});
-    post(
-        model,
-        &json!({"model": "script", "stream": true, "stream_options": usage, "messages": question}),
-    )
-    .await
-}
-
-async fn stream(model: &FakeModel, script: &Script) -> Result<Sse> {
-    Sse::open(ask(model, script).await?).await
-}
-
-fn field<'a>(frame: &'a Value, name: &str) -> &'a str {
-    frame["choices"][0]["delta"][name].as_str().unwrap_or_default()
-}
-
-fn said(frames: &[Frame], name: &str) -> String {
-    frames.iter().map(|it| field(&it.json(), name).to_owned()).collect()
-}
+use super::{ask, field, post, said, stream};
 
 #[tokio::test]
 async fn a_script_streams_role_tokens_reason_usage_and_done() -> Result<()> {
@@ -163,7 +137,9 @@ async fn tool_calls_come_in_fragments_and_only_once() -> Result<()> {
     assert!(pieces.len() > 2);
     let messages = json!([
         {"role": "user", "content": script.question()},
-        {"role": "assistant", "content": null, "tool_calls": []},
+        {"role": "assistant", "content": null, "tool_calls": [{
+            "id": "c1", "type": "function", "function": {"name": "search", "arguments": "{}"},
+        }]},
         {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
     ]);
     let answer: Value =
