@@ -4,9 +4,18 @@
 //! Dropping the stream stops the work behind it. Retries nothing, and knows
 //! nothing of turns, transcripts or readers.
 
+mod calls;
+mod chat;
+mod connection;
+mod dashscope;
+mod embeddings;
+mod fault;
+mod models;
 mod openai;
+mod place;
+mod reply;
+mod sse;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +25,8 @@ use proto::{Citation, Failed, Message, ToolCall, Usage};
 use secrecy::SecretString;
 use serde_json::Value;
 
-/// The longest model name, in bytes.
-const MAX_NAME_BYTES: usize = 128;
+pub use embeddings::Embeddings;
+pub use models::Models;
 
 /// What a model is asked.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +68,9 @@ pub enum Said {
     Reasoning(String),
     /// Where the text just said comes from.
     Citation(Citation),
+    /// More of a tool call that is not whole yet came: nothing to show, but no
+    /// silence either. Said each time that something of a call comes.
+    Composing,
     /// The model asks for a tool; whole. The id may be empty or repeat another
     /// call's, and the arguments need not be JSON.
     ToolCall(ToolCall),
@@ -121,7 +133,7 @@ pub trait Model: fmt::Debug + Send + Sync {
 }
 
 /// Where models are, and which of them may be used.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Provider {
     /// The protocol it speaks.
     pub protocol: Protocol,
@@ -138,7 +150,8 @@ pub struct Provider {
     pub max_output: Option<u32>,
     /// How the request names that limit, `max_tokens` where this is empty.
     pub max_output_field: String,
-    /// Sent with every request as they are, as `enable_thinking`.
+    /// Sent with every request as they are, as `enable_thinking`; never what the
+    /// request itself is made of.
     pub extra: serde_json::Map<String, Value>,
 }
 
@@ -154,6 +167,19 @@ impl Default for Provider {
             max_output_field: String::new(),
             extra: serde_json::Map::new(),
         }
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("protocol", &self.protocol)
+            .field("base_url", &self.base_url.as_deref().map(place::shown))
+            .field("key", &self.key)
+            .field("models", &self.models)
+            .field("window", &self.window)
+            .field("max_output", &self.max_output)
+            .finish_non_exhaustive()
     }
 }
 
@@ -178,16 +204,24 @@ pub enum Error {
         /// What may be asked for, in words.
         allowed: String,
     },
-    /// The provider needs a key.
-    #[error("the provider `{0}` needs a key, or the URL of a server that needs none")]
+    /// The provider of that name needs a key.
+    #[error("{}", no_key(.0))]
     NoKey(String),
     /// The key cannot be sent.
-    #[error("the key of the provider `{0}` holds characters that no key has")]
+    #[error("the provider `{0}` cannot be used: its key holds characters that no key has")]
     BadKey(String),
+    /// The configuration sets what only a prompt may.
+    #[error("the provider `{provider}` may not set `{field}`: every request has its own")]
+    Reserved {
+        /// Its name.
+        provider: String,
+        /// In `extra`, or as `max_output_field`.
+        field: String,
+    },
     /// The base URL cannot be used.
     #[error("the URL `{url}` cannot be used: {reason}")]
     BadUrl {
-        /// As configured.
+        /// As configured, without what is secret in it.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -197,60 +231,14 @@ pub enum Error {
     Client(String),
 }
 
-/// The models that a request may name.
-#[derive(Debug)]
-pub struct Models {
-    standard: String,
-    /// Models that need no provider, under their names.
-    own: BTreeMap<String, Arc<dyn Model>>,
-    providers: BTreeMap<String, Arc<openai::Endpoint>>,
-}
+/// Providers that need no configuration but the environment's, and what to set.
+const WITH_KEY: [(&str, &str); 2] = [
+    ("openai", "set OPENAI_API_KEY, or OPENAI_BASE_URL for a local server"),
+    ("dashscope", "set DASHSCOPE_API_KEY"),
+];
 
-impl Models {
-    /// Sets the providers up, under their names, and checks that `standard` can
-    /// be asked for. `own` models need no provider; each has its own name.
-    pub fn new(
-        standard: &str,
-        own: Vec<Arc<dyn Model>>,
-        providers: BTreeMap<String, Provider>,
-    ) -> Result<Self, Error> {
-        let connect = |(name, provider): (String, Provider)| {
-            let endpoint = openai::Endpoint::new(&name, provider)?;
-            Ok((name, Arc::new(endpoint)))
-        };
-        let models = Self {
-            standard: standard.to_owned(),
-            own: own.into_iter().map(|it| (it.name().to_owned(), it)).collect(),
-            providers: providers.into_iter().map(connect).collect::<Result<_, _>>()?,
-        };
-        match models.named(standard) {
-            Some(_) => Ok(models),
-            None => Err(Error::Unknown { name: standard.to_owned(), allowed: models.allowed() }),
-        }
-    }
-
-    /// The model of that name, the standard one when empty; `None` when there
-    /// is none.
-    pub fn named(&self, name: &str) -> Option<Arc<dyn Model>> {
-        let name = if name.is_empty() { self.standard.as_str() } else { name };
-        if let Some(own) = self.own.get(name) {
-            return Some(Arc::clone(own));
-        }
-        let (provider, model) = name.split_once('/')?;
-        let endpoint = self.providers.get(provider)?;
-        let known = is_name(model) && endpoint.offers(model);
-        known.then(|| openai::OpenAi::shared(Arc::clone(endpoint), model))
-    }
-
-    /// What may be named, in words.
-    pub fn allowed(&self) -> String {
-        let own = self.own.keys().map(|it| format!("`{it}`"));
-        let provided = self.providers.iter().map(|(name, it)| it.offered(name));
-        own.chain(provided).collect::<Vec<_>>().join(" or ")
-    }
-}
-
-fn is_name(name: &str) -> bool {
-    let plain = |c: char| !c.is_control() && !c.is_whitespace();
-    !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.chars().all(plain)
+fn no_key(provider: &str) -> String {
+    let usual = WITH_KEY.iter().find(|(name, _)| *name == provider);
+    let remedy = usual.map_or("its configuration needs key_env or key_file", |it| it.1);
+    format!("the provider `{provider}` has no key: {remedy}")
 }
