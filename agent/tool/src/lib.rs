@@ -3,6 +3,7 @@
 //!
 //! Decides nothing about who may call what: that is the agent's policy.
 
+mod arguments;
 pub mod mcp;
 
 use std::fmt;
@@ -10,6 +11,8 @@ use std::fmt;
 use async_trait::async_trait;
 use proto::{Citation, Session};
 use serde_json::{Map, Value};
+
+pub use arguments::arguments;
 
 /// What a tool is.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +56,9 @@ pub struct Output {
     pub text: String,
     /// The call failed; `text` says why, without secrets.
     pub is_error: bool,
+    /// It is not known whether the call ran, and it may have changed something:
+    /// whoever wants it again decides that first. An error always.
+    pub unknown: bool,
     /// Passages of documents, which the agent numbers and shows to the model
     /// behind the text; their own numbers mean nothing.
     pub sources: Vec<Citation>,
@@ -66,7 +72,12 @@ impl Output {
 
     /// A failure, in words for the model.
     pub fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: true, sources: Vec::new() }
+        Self { text: text.into(), is_error: true, ..Self::default() }
+    }
+
+    /// A failure after which it is not known whether the call ran.
+    pub fn unknown(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_error: true, unknown: true, sources: Vec::new() }
     }
 }
 
@@ -78,4 +89,18 @@ pub trait Tool: fmt::Debug + Send + Sync {
 
     /// Does it. Dropping the future cancels the call where that is possible.
     async fn call(&self, call: Call) -> Output;
+}
+
+/// Shortens a text to at most so many bytes, between two characters, and says
+/// so at its end.
+pub(crate) fn cut(text: &mut String, bytes: usize) {
+    if text.len() <= bytes {
+        return;
+    }
+    let end = text.floor_char_boundary(bytes);
+    let left = text.len() - end;
+    text.truncate(end);
+    text.push_str(" … (");
+    text.push_str(&left.to_string());
+    text.push_str(" bytes left out)");
 }
