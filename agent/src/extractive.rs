@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use proto::{Citation, Usage, code};
 
-use knowledge::{Error, Form, Found, Index, Library};
+use knowledge::{Error, Form, Found, Library};
 use model::{Answer, Failure, Model, Prompt, Said};
 use words::is_chinese;
 
@@ -32,14 +32,8 @@ pub(crate) struct Extractive {
 }
 
 impl Extractive {
-    pub(crate) fn new(library: Library) -> Self {
-        let library = Arc::new(library);
-        Self { library }
-    }
-
-    /// Reads the library now instead of at the first question.
-    pub(crate) async fn load(&self) -> Result<Arc<Index>, Error> {
-        self.library.index().await
+    pub(crate) fn new(library: impl Into<Arc<Library>>) -> Self {
+        Self { library: library.into() }
     }
 }
 
@@ -79,7 +73,7 @@ async fn paced(said: Result<Said, Failure>) -> Result<Said, Failure> {
     said
 }
 
-async fn compose(library: &Library, question: String) -> Result<Vec<Said>, Error> {
+async fn compose(library: &Arc<Library>, question: String) -> Result<Vec<Said>, Error> {
     let index = library.index().await?;
     let searched = tokio::task::spawn_blocking(move || -> Result<_, Error> {
         let found = index.find(&question)?;
@@ -145,7 +139,7 @@ fn count(it: usize) -> u32 {
 fn joined(before: Option<&Found>, it: &Found) -> String {
     let words = match it.sentence.form {
         Form::Paragraph => it.sentence.text.clone(),
-        Form::Item | Form::Row => format!("- {}", it.sentence.text),
+        Form::Item | Form::Columns | Form::Row => format!("- {}", it.sentence.text),
         Form::Code => format!("```\n{}\n```", it.sentence.text),
     };
     let Some(before) = before else {
@@ -153,7 +147,7 @@ fn joined(before: Option<&Found>, it: &Found) -> String {
     };
     let same_passage = before.source == it.source && before.heading == it.heading;
     let (last, this) = (&before.sentence, &it.sentence);
-    let listed = |form| matches!(form, Form::Item | Form::Row);
+    let listed = |form| matches!(form, Form::Item | Form::Columns | Form::Row);
     if same_passage && last.block == this.block && this.form != Form::Code {
         let space = if is_chinese(&last.text) { "" } else { " " };
         return format!("{space}{}", this.text);

@@ -49,8 +49,11 @@ pub(crate) struct Candidate<'a> {
 /// A sentence that answers, with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
+    /// Its file, below the folder.
     pub source: Arc<str>,
+    /// The headings above it, outermost first, joined by " > ".
     pub heading: Arc<str>,
+    /// The sentence.
     pub sentence: Sentence,
 }
 
@@ -120,6 +123,8 @@ fn worths(passage: &Passage, asked: &Asked, terms: &mut Terms) -> Vec<f32> {
         let all = if own > 0.0 { all } else { all * SILENT };
         let all = all * bonus(sentence, asked, terms);
         let worth = match sentence.form {
+            // The names of columns answer nothing.
+            Form::Columns => 0.0,
             Form::Code => announced * 0.95,
             Form::Item | Form::Row => all.max(announced * 0.7 + own * 0.3),
             Form::Paragraph if at == 0 && passage.opens => all * OPENS_DOCUMENT,

@@ -1,4 +1,4 @@
-//! Reads the Markdown and text below a folder.
+//! Lists the documents below a folder.
 //!
 //! Goes through links, as mounted configuration has them, but reads nothing
 //! that lies outside the folder, and nothing hidden.
@@ -6,77 +6,65 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::Document;
-use crate::Error;
+use crate::format::Format;
+use crate::{Error, Limits};
 
-/// The largest file, in bytes; larger ones are left out, with a warning.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// A document, not yet read.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    /// Its path below the folder, with `/`.
+    pub(crate) source: Arc<str>,
+    pub(crate) format: Format,
+    pub(crate) stamp: Stamp,
+}
 
-/// The most that is read from a folder, in bytes.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// What tells whether a file is still the one that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) bytes: u64,
+    pub(crate) modified: Option<SystemTime>,
+}
 
 /// Every document below the folder, in the order of their names. A file is a
 /// folder of one document.
 ///
-/// Errors: a folder or file that cannot be read, more than [`MAX_BYTES`], or
-/// nothing to read at all.
-pub(crate) fn read(folder: &Path) -> Result<Vec<Document>, Error> {
+/// Errors: a folder that cannot be read, or that holds more than is allowed.
+pub(crate) fn files(folder: &Path, limits: &Limits) -> Result<Vec<File>, Error> {
     let root = folder.canonicalize().map_err(|error| refused(folder, error))?;
-    let mut documents = Vec::new();
-    let mut size = 0;
-    for path in files(&root)? {
-        let text = read_file(&path).map_err(|error| refused(&path, error))?;
-        let Some(text) = text else { continue };
-        size += text.len();
-        if size > MAX_BYTES {
-            let limit = MAX_BYTES / (1024 * 1024);
-            return Err(refused(folder, format_args!("more than {limit} MiB")));
-        }
-        let source = source(&path, &root);
-        documents.push(Document { source, text });
-    }
-    if documents.is_empty() {
-        return Err(refused(folder, "holds no .md or .txt file"));
-    }
-    Ok(documents)
-}
-
-/// Whether a file is one that can be read here, by its name.
-pub(crate) fn is_text(path: &Path) -> bool {
-    let extension = path.extension().and_then(|it| it.to_str());
-    let known = ["md", "markdown", "txt"];
-    extension.is_some_and(|it| known.iter().any(|known| it.eq_ignore_ascii_case(known)))
-}
-
-fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut seen = HashSet::new();
     let mut files = Vec::new();
-    let walk = WalkDir::new(root).follow_links(true).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(|it| is_inside(it, root)) {
+    let walk = WalkDir::new(&root).follow_links(true).sort_by_file_name();
+    let entries = walk.into_iter().filter_entry(|it| is_inside(it, &root));
+    for (number, entry) in entries.enumerate() {
+        if number >= limits.entries {
+            return Err(refused(folder, format_args!("more than {} entries", limits.entries)));
+        }
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if is_stray(&error) => continue,
-            Err(error) => {
-                let path = error.path().unwrap_or(root).to_owned();
-                return Err(match error.into_io_error() {
-                    Some(error) => refused(&path, error),
-                    None => refused(&path, "cannot be read"),
-                });
-            }
+            Err(error) => return Err(unreadable(&root, error)),
         };
-        let path = entry.path();
-        if !entry.file_type().is_file() || !is_text(path) {
-            continue;
-        }
-        let real = path.canonicalize().map_err(|error| refused(path, error))?;
-        if seen.insert(real) {
-            files.push(entry.into_path());
+        files.extend(file(&entry, &root).filter(|it| seen.insert(it.path.clone())));
+        if files.len() > limits.files {
+            return Err(refused(folder, format_args!("more than {} documents", limits.files)));
         }
     }
     Ok(files)
+}
+
+/// A document, if the entry is one; what vanishes meanwhile is none.
+fn file(entry: &DirEntry, root: &Path) -> Option<File> {
+    let format = Format::of(entry.path()).filter(|_| entry.file_type().is_file())?;
+    let path = entry.path().canonicalize().ok()?;
+    let metadata = path.metadata().ok()?;
+    let stamp = Stamp { bytes: metadata.len(), modified: metadata.modified().ok() };
+    Some(File { path, source: source(entry.path(), root), format, stamp })
 }
 
 /// Whether an entry is to be read: not hidden, and no link that leads out.
@@ -95,29 +83,23 @@ fn is_stray(error: &walkdir::Error) -> bool {
     error.loop_ancestor().is_some() || (missing && error.depth() > 0)
 }
 
-/// A file's text; `None`, with a warning, when it is too large or not UTF-8.
-fn read_file(path: &Path) -> io::Result<Option<String>> {
-    let size = path.metadata()?.len();
-    if size > MAX_FILE_BYTES {
-        tracing::warn!(path = %path.display(), size, "too large for the knowledge base");
-        return Ok(None);
+fn unreadable(root: &Path, error: walkdir::Error) -> Error {
+    let path = error.path().unwrap_or(root).to_owned();
+    match error.into_io_error() {
+        Some(error) => refused(&path, error),
+        None => refused(&path, "cannot be read"),
     }
-    let text = String::from_utf8(std::fs::read(path)?);
-    if let Err(error) = &text {
-        tracing::warn!(path = %path.display(), %error, "not UTF-8: left out");
-    }
-    Ok(text.ok())
 }
 
-fn source(path: &Path, root: &Path) -> String {
+fn source(path: &Path, root: &Path) -> Arc<str> {
     let below = path.strip_prefix(root).unwrap_or(path);
     let only = below.as_os_str().is_empty();
     let name = path.file_name().filter(|_| only).map(Path::new);
     let below = name.unwrap_or(below);
     let parts = below.components().map(|it| it.as_os_str().to_string_lossy());
-    parts.collect::<Vec<_>>().join("/")
+    parts.collect::<Vec<_>>().join("/").into()
 }
 
-fn refused(path: &Path, reason: impl std::fmt::Display) -> Error {
+pub(crate) fn refused(path: &Path, reason: impl std::fmt::Display) -> Error {
     Error::Unreadable { path: path.to_owned(), reason: reason.to_string() }
 }

@@ -3,7 +3,10 @@
 //! Relevance is absolute, not only relative: a passage that covers too little
 //! of what the question is about is no answer, and finding nothing is a result.
 
+mod search;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tantivy::collector::TopDocs;
 use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
@@ -15,12 +18,16 @@ use tantivy::{IndexReader, Searcher, TantivyDocument, Term};
 use super::asked::{Aim, Asked};
 use super::choice::{Candidate, Found, choose};
 use super::passage::Passage;
-use super::{Document, passage};
 use crate::Error;
+use crate::shelf::Document;
+pub use search::{Hit, MAX_HITS, MAX_QUESTION};
 use words::{Grain, Terms, analyzer, is_chinese, is_han};
 
 /// Memory for building the index, in bytes; near the least that tantivy takes.
 const BUILD_BYTES: usize = 16 * 1024 * 1024;
+
+/// Terms of a question that are looked for; the first ones.
+const MAX_TERMS: usize = 256;
 
 /// Passages that are looked at for one question.
 const MAX_CANDIDATES: usize = 32;
@@ -36,10 +43,19 @@ const SAME_LANGUAGE: f32 = 2.0;
 const CHARACTER: f32 = 0.5;
 const RELATIVE: f32 = 0.15;
 
+/// A document as the index has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its file, below the folder.
+    pub source: Arc<str>,
+    /// How many passages it was cut into.
+    pub passages: usize,
+}
+
 /// All passages, searchable.
 pub struct Index {
-    documents: usize,
-    passages: Vec<Passage>,
+    documents: Vec<Listed>,
+    passages: Vec<Arc<Passage>>,
     reader: IndexReader,
     words: Field,
     number: Field,
@@ -49,7 +65,7 @@ pub struct Index {
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Index")
-            .field("documents", &self.documents)
+            .field("documents", &self.documents.len())
             .field("passages", &self.passages.len())
             .finish_non_exhaustive()
     }
@@ -57,11 +73,11 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     /// Cuts and indexes the documents, in memory.
-    pub(crate) fn new(documents: &[Document]) -> Result<Self, Error> {
-        let passages: Vec<_> = documents.iter().flat_map(passage::cut).collect();
+    pub(crate) fn new(documents: &[Arc<Document>]) -> Result<Self, Error> {
+        let passages: Vec<_> = documents.iter().flat_map(|it| it.passages.clone()).collect();
         let (index, words, number) = fill(&passages).map_err(failed)?;
         Ok(Self {
-            documents: documents.len(),
+            documents: documents.iter().map(|it| listed(it)).collect(),
             passages,
             reader: index.reader().map_err(failed)?,
             words,
@@ -72,7 +88,12 @@ impl Index {
 
     /// How many documents were read.
     pub fn documents(&self) -> usize {
-        self.documents
+        self.documents.len()
+    }
+
+    /// What was read, in order.
+    pub fn listed(&self) -> &[Listed] {
+        &self.documents
     }
 
     /// How many passages they were cut into.
@@ -99,9 +120,24 @@ impl Index {
         question: &str,
         terms: &mut Terms,
     ) -> Result<Asked, Error> {
-        let mut worth = HashMap::new();
-        let asked = terms.asked(question);
+        let mut asked = terms.asked(question);
+        asked.truncate(MAX_TERMS);
         let aim = Aim::of(question, asked.len());
+        let mut worth = HashMap::new();
+        for (term, weight) in self.weights(searcher, asked)? {
+            let rarity = self.rarity(self.found(searcher, &term)?);
+            worth.insert(term, weight * rarity);
+        }
+        Ok(Asked { worth, chinese: is_chinese(question), aim })
+    }
+
+    /// The terms to look for, and how much each says of what is asked.
+    fn weights(
+        &self,
+        searcher: &Searcher,
+        asked: Vec<String>,
+    ) -> Result<HashMap<String, f32>, Error> {
+        let mut weights = HashMap::new();
         for term in asked {
             let found = self.found(searcher, &term)?;
             let han = term.chars().all(is_han);
@@ -114,14 +150,13 @@ impl Index {
                 (true, _) => (1.0, RELATIVE),
             };
             for c in term.chars().filter(|_| han).map(String::from) {
-                let found = self.found(searcher, &c)?;
-                worth.entry(c).or_insert(each * self.rarity(found));
+                weights.entry(c).or_insert(each);
             }
             if word > 0.0 {
-                worth.insert(term, word * self.rarity(found));
+                weights.insert(term, word);
             }
         }
-        Ok(Asked { worth, chinese: is_chinese(question), aim })
+        Ok(weights)
     }
 
     /// How many passages have a term.
@@ -146,7 +181,8 @@ impl Index {
         terms: &mut Terms,
     ) -> Result<Vec<Candidate<'_>>, Error> {
         let mut candidates = Vec::new();
-        for (passage, score) in self.search(searcher, asked)? {
+        let queries = asked.worth.keys().map(|it| self.query(it));
+        for (passage, score) in self.any(searcher, queries, MAX_CANDIDATES)? {
             let text = whole(passage);
             let coverage = asked.covered(&terms.said(&text));
             if coverage < MIN_COVERAGE {
@@ -164,26 +200,36 @@ impl Index {
         Ok(candidates.into_iter().map(|(_, it)| it).collect())
     }
 
-    fn search(&self, searcher: &Searcher, asked: &Asked) -> Result<Vec<(&Passage, f32)>, Error> {
-        let any = asked.worth.keys().map(|term| {
-            let term = Term::from_field_text(self.words, term);
-            let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(query) as Box<dyn Query>)
-        });
-        let query = BooleanQuery::new(any.collect());
-        let best = TopDocs::with_limit(MAX_CANDIDATES).order_by_score();
+    fn query(&self, term: &str) -> Box<dyn Query> {
+        let term = Term::from_field_text(self.words, term);
+        Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs))
+    }
+
+    /// The best passages that any of the queries finds.
+    fn any(
+        &self,
+        searcher: &Searcher,
+        queries: impl Iterator<Item = Box<dyn Query>>,
+        limit: usize,
+    ) -> Result<Vec<(&Passage, f32)>, Error> {
+        let query = BooleanQuery::new(queries.map(|it| (Occur::Should, it)).collect());
+        let best = TopDocs::with_limit(limit).order_by_score();
         let mut found = Vec::new();
         for (score, place) in searcher.search(&query, &best).map_err(failed)? {
             let document: TantivyDocument = searcher.doc(place).map_err(failed)?;
             let number = document.get_first(self.number).and_then(|it| it.as_u64());
             let number = number.and_then(|it| usize::try_from(it).ok());
-            found.extend(number.and_then(|it| Some((self.passages.get(it)?, score))));
+            found.extend(number.and_then(|it| Some((&**self.passages.get(it)?, score))));
         }
         Ok(found)
     }
 }
 
-fn fill(passages: &[Passage]) -> tantivy::Result<(tantivy::Index, Field, Field)> {
+fn listed(document: &Document) -> Listed {
+    Listed { source: Arc::clone(&document.source), passages: document.passages.len() }
+}
+
+fn fill(passages: &[Arc<Passage>]) -> tantivy::Result<(tantivy::Index, Field, Field)> {
     let indexing = TextFieldIndexing::default()
         .set_tokenizer("words")
         .set_index_option(IndexRecordOption::WithFreqs);

@@ -1,24 +1,32 @@
-//! What the agent knows: Markdown and text, read from folders or, with none
-//! configured, the documentation that is built in.
+//! What the agent knows: Markdown, text, HTML and PDF, read from folders or,
+//! with none configured, the documentation that is built in.
 //!
-//! Read and indexed when it is first needed, once. Refuses folders that cannot
-//! be read; never reads outside of them.
+//! Read and indexed when it is first needed; folders may be watched, and the
+//! index follows them. Refuses folders that cannot be read; never reads outside
+//! of them.
 
 mod asked;
 mod choice;
+mod cutter;
 mod folder;
+mod format;
+mod html;
 mod index;
+mod library;
+mod markdown;
 mod passage;
+mod pdf;
+mod plain;
 mod sentence;
+mod shelf;
+mod watch;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use rust_embed::RustEmbed;
-use tokio::sync::OnceCell;
+use std::path::PathBuf;
+use std::time::Duration;
 
 pub use choice::Found;
-pub use index::Index;
+pub use index::{Hit, Index, Listed, MAX_HITS, MAX_QUESTION};
+pub use library::Library;
 pub use passage::{Form, Sentence};
 
 /// Why knowledge cannot be used.
@@ -36,65 +44,50 @@ pub enum Error {
     /// What was read cannot be indexed.
     #[error("the knowledge cannot be indexed: {0}")]
     Index(String),
+    /// A question that is not searched.
+    #[error("a question of {bytes} bytes; at most {MAX_QUESTION} are searched")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
 }
 
-#[derive(RustEmbed)]
-#[folder = "../../deploy/knowledge"]
-struct BuiltIn;
-
-/// A file that was read.
-#[derive(Debug)]
-pub(crate) struct Document {
-    /// Its path below the folder, with `/`.
-    source: String,
-    text: String,
+/// How much is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Files below one folder that are looked at, documents or not.
+    pub(crate) entries: usize,
+    /// Documents below one folder.
+    pub(crate) files: usize,
+    /// Bytes of a file; larger ones are left out.
+    pub(crate) file: u64,
+    /// The same for a PDF, whose pictures count.
+    pub(crate) pdf: u64,
+    /// Bytes of text, and pages, that are read of a PDF.
+    pub(crate) pdf_text: usize,
+    pub(crate) pages: usize,
+    /// How long reading a PDF may take.
+    pub(crate) pdf_time: Duration,
+    /// Bytes of text in all.
+    pub(crate) text: usize,
+    /// Passages in all.
+    pub(crate) passages: usize,
 }
 
-/// The knowledge, indexed when it is first needed.
-#[derive(Debug)]
-pub struct Library {
-    folders: Vec<PathBuf>,
-    index: OnceCell<Arc<Index>>,
-}
+const MIB: usize = 1024 * 1024;
 
-impl Library {
-    /// Nothing is read yet.
-    pub fn new(folders: Vec<PathBuf>) -> Self {
-        Self { folders, index: OnceCell::new() }
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 500_000,
+            files: 20_000,
+            file: 4 * MIB as u64,
+            pdf: 32 * MIB as u64,
+            pdf_text: 4 * MIB,
+            pages: 2_000,
+            pdf_time: Duration::from_secs(20),
+            text: 64 * MIB,
+            passages: 200_000,
+        }
     }
-
-    /// The index; reads the files at the first call.
-    pub async fn index(&self) -> Result<Arc<Index>, Error> {
-        let index = self.index.get_or_try_init(|| async {
-            let folders = self.folders.clone();
-            let built = tokio::task::spawn_blocking(move || build(&folders));
-            built.await.map_err(|error| Error::Index(error.to_string()))?
-        });
-        Ok(Arc::clone(index.await?))
-    }
-}
-
-fn build(folders: &[PathBuf]) -> Result<Arc<Index>, Error> {
-    let mut documents = Vec::new();
-    for folder in folders {
-        documents.extend(folder::read(folder)?);
-    }
-    if folders.is_empty() {
-        documents = built_in();
-    }
-    Ok(Arc::new(Index::new(&documents)?))
-}
-
-fn built_in() -> Vec<Document> {
-    let mut documents: Vec<_> = BuiltIn::iter()
-        .filter(|source| folder::is_text(Path::new(source.as_ref())))
-        .filter_map(|source| {
-            let file = BuiltIn::get(&source)?;
-            let text = String::from_utf8(file.data.into_owned()).ok()?;
-            let source = source.into_owned();
-            Some(Document { source, text })
-        })
-        .collect();
-    documents.sort_by(|a, b| a.source.cmp(&b.source));
-    documents
 }
