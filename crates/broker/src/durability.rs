@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_given_or_refused() {
         use Durability::{Disk, Fsynced, Memory, Replicated};
-        let minutes = Synced::Within(Duration::from_secs(120));
+        let minutes = Synced::Within(Duration::from_mins(2));
         let unknown = Synced::Unknown("nobody says".to_owned());
         let table = [
             (profile(Memory, 1, Synced::Never), vec![Memory]),

@@ -59,7 +59,7 @@ impl Default for Limits {
         Self {
             queue_depth: 8,
             lease: std::time::Duration::from_secs(3),
-            retention: std::time::Duration::from_secs(24 * 60 * 60),
+            retention: std::time::Duration::from_hours(24),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! then lower case, English stems, and no words that only hold a sentence
 //! together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use tantivy::tokenizer::{
@@ -52,8 +52,15 @@ impl fmt::Debug for Terms {
     }
 }
 
+impl Default for Terms {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Terms {
-    /// Reads the dictionary: some tens of milliseconds; clones share it.
+    /// Cheap; the dictionary is read once in a process, at the first Chinese text,
+    /// which takes some tens of milliseconds.
     pub fn new() -> Self {
         Self { words: analyzer(Grain::Words), characters: analyzer(Grain::Characters) }
     }
@@ -70,11 +77,18 @@ impl Terms {
 
     /// Everything that a text can be found by.
     pub fn said(&mut self, text: &str) -> HashSet<String> {
-        let mut terms = HashSet::new();
+        self.counted(text).into_keys().collect()
+    }
+
+    /// Everything that a text can be found by, and how often it is there: Chinese
+    /// by its words and by each of their characters.
+    pub fn counted(&mut self, text: &str) -> HashMap<String, u32> {
+        let mut terms = HashMap::new();
         let mut stream = self.characters.token_stream(text);
         while let Some(token) = stream.next() {
-            if !terms.contains(&token.text) {
-                terms.insert(token.text.clone());
+            match terms.get_mut(&token.text) {
+                Some(count) => *count += 1,
+                None => drop(terms.insert(token.text.clone(), 1)),
             }
         }
         terms
@@ -205,6 +219,23 @@ mod tests {
             ("帕金森的治疗方案有哪些?", "帕金森 治疗 方案"),
         ] {
             assert_eq!(terms.asked(text).join(" "), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_by_its_words_and_their_characters_each_counted() {
+        let mut terms = Terms::new();
+        for (text, want) in [
+            ("A stream of streams", "stream=2"),
+            ("小狗喜欢狗", "喜=1 喜欢=1 小=1 小狗=1 欢=1 狗=3"),
+            ("的 of ?", ""),
+            ("", ""),
+        ] {
+            let mut counted: Vec<_> = terms.counted(text).into_iter().collect();
+            counted.sort();
+            let counted: Vec<_> = counted.iter().map(|(it, many)| format!("{it}={many}")).collect();
+            assert_eq!(counted.join(" "), want, "{text}");
+            assert_eq!(terms.said(text).len(), counted.len(), "{text}");
         }
     }
 }

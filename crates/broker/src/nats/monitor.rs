@@ -148,7 +148,7 @@ mod tests {
         let always = r#"{"server_name":"n1","jetstream":{"config":{"sync_interval":120000000000,"sync_always":true}}}"#;
         assert_eq!(said(always), Synced::Always);
         let later = r#"{"server_name":"n1","jetstream":{"config":{"sync_interval":120000000000}}}"#;
-        assert_eq!(said(later), Synced::Within(Duration::from_secs(120)));
+        assert_eq!(said(later), Synced::Within(Duration::from_mins(2)));
         for nothing in [r#"{"server_name":"n1","jetstream":{}}"#, r#"{"server_name":"n1"}"#] {
             assert!(matches!(said(nothing), Synced::Unknown(_)));
         }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_weakest_server_counts() {
-        let (short, long) = (Duration::from_secs(1), Duration::from_secs(120));
+        let (short, long) = (Duration::from_secs(1), Duration::from_mins(2));
         let unknown = Synced::Unknown("x".to_owned());
         let all = [Synced::Always, Synced::Within(short), Synced::Within(long), unknown];
         for (at, a) in all.iter().enumerate() {

@@ -11,7 +11,8 @@ pub enum Role {
     Gateway,
     /// Takes jobs, writes the log, settles.
     Worker,
-    /// Keeps transcripts and memory; knows neither jobs nor the log.
+    /// Keeps transcripts, ledgers, reviews and memory; knows neither jobs nor the
+    /// log.
     Agent,
     /// Declares, repairs, and runs everything in one process.
     Operator,
@@ -65,12 +66,13 @@ impl Role {
     /// The buckets it reads or writes. One more here is a right more in
     /// deploy/nats.
     pub fn buckets(self) -> &'static [Bucket] {
-        use Bucket::{DeadLetters, Keys, Ledgers, Reviews, Sessions, Transcripts};
+        use Bucket::{DeadLetters, Keys, Ledgers, Memory, Reviews, Sessions, Transcripts};
         match self {
-            // It erases a session, and with it what every part knows of it.
-            Self::Gateway => &[Sessions, Transcripts, Reviews, Ledgers, Keys, DeadLetters],
+            // It erases a session, and with it what every part knows of it; and its
+            // users read, write and forget what is remembered about them.
+            Self::Gateway => &[Sessions, Transcripts, Reviews, Ledgers, Memory, Keys, DeadLetters],
             Self::Worker => &[DeadLetters],
-            Self::Agent => &[Transcripts],
+            Self::Agent => &[Transcripts, Reviews, Ledgers, Memory],
             Self::Operator => &Bucket::ALL,
         }
     }

@@ -13,7 +13,7 @@ pub(super) const LOG: &str = "LOG";
 pub(super) const WORKERS: &str = "workers";
 
 /// How long a submit is remembered by its turn.
-const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+const REMEMBERED: Duration = Duration::from_mins(15);
 /// All jobs together, unless somebody says otherwise; the server sets this
 /// aside on its disk.
 const JOBS_BYTES: u64 = 1 << 30;

@@ -21,11 +21,11 @@ const RESERVE: u64 = 1_000_000;
 /// Set aside more when fewer than this are left; more than a batch can use.
 const RESERVE_BELOW: u64 = 10_000;
 /// How long a finished job's turn id is remembered.
-const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+const REMEMBERED: Duration = Duration::from_mins(15);
 /// Rows that a sweep removes in one transaction.
 const SWEPT: i64 = 2_000;
 /// The shortest and the longest time between two sweeps.
-const SWEEPS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+const SWEEPS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mins(1));
 
 /// Something to do in a transaction, and somebody who waits for the answer.
 pub(super) trait Command: Send {

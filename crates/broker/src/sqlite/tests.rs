@@ -95,11 +95,11 @@ async fn a_finished_turn_is_remembered_for_15_minutes() {
         assert!(matches!(accepted, Ok(Submitted::Accepted(_))), "{accepted:?}");
         let delivery = queue.next().await.unwrap();
         delivery.lease.acknowledge().await.unwrap();
-        age(&store, Duration::from_secs(14 * 60)).await;
+        age(&store, Duration::from_mins(14)).await;
         advance(Duration::from_secs(61)).await;
         let again = queue.submit(&session(), &once, Admission::Enqueue).await;
         assert_eq!(again, Ok(Submitted::Duplicate));
-        age(&store, Duration::from_secs(2 * 60)).await;
+        age(&store, Duration::from_mins(2)).await;
         advance(Duration::from_secs(61)).await;
     }
 }
@@ -207,7 +207,7 @@ async fn a_tail_that_lags_is_told_and_nothing_is_kept_for_one_who_left() {
 
 #[tokio::test]
 async fn a_job_that_nobody_took_is_free_at_once() {
-    let limits = Limits { lease: Duration::from_secs(3600), ..Limits::default() };
+    let limits = Limits { lease: Duration::from_hours(1), ..Limits::default() };
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Folder(folder.path().to_owned());
     let store = Arc::new(Store::open(place, limits).await.unwrap());

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use crate::world::{World, numbers, said, sees, sees_all, soon};
 
 /// So long that only a void lease can explain a delivery.
-const LEASE: Duration = Duration::from_secs(3600);
+const LEASE: Duration = Duration::from_hours(1);
 
 async fn reopen(folder: &Path) -> Result<Broker> {
     let limits = Limits { lease: LEASE, ..Limits::default() };

@@ -63,7 +63,10 @@ impl Parts {
         self.work(session).await;
         timeout(LONG, live.next()).await.unwrap().unwrap();
         self.remember(session).await;
+        self.know(session).await;
+        self.pause(session).await;
         erased(&self.gateway, session).await;
+        self.forgotten(session).await;
         assert_eq!(self.gateway.queue.depth().await, Ok(0));
     }
 
@@ -104,6 +107,53 @@ impl Parts {
         let (buried, letter) = (&self.worker.records, Bytes::from_static(b"x"));
         buried.put(Bucket::DeadLetters, &key, letter, Expected::Any).await.unwrap();
         buried.delete(Bucket::DeadLetters, &key).await.unwrap();
+    }
+}
+
+impl Parts {
+    /// A user's memory, which the gateway and the agent share.
+    async fn know(&self, session: &Session) {
+        let (gateway, agent) = (&self.gateway.records, &self.agent.records);
+        let user = Key::user(&session.user);
+        let (told, learned) = (user.child("told"), user.child("learned"));
+        keep(&self.gateway, Bucket::Memory, &told).await;
+        keep(&self.agent, Bucket::Memory, &learned).await;
+        for part in [gateway, agent] {
+            let keys = part.list(Bucket::Memory, &user).await.unwrap();
+            assert_eq!(keys, [learned.clone(), told.clone()]);
+            for key in &keys {
+                assert!(part.get(Bucket::Memory, key).await.unwrap().is_some());
+            }
+        }
+        for key in [&told, &learned] {
+            gateway.delete(Bucket::Memory, key).await.unwrap();
+            assert_eq!(agent.get(Bucket::Memory, key).await, Ok(None));
+        }
+        assert_eq!(agent.list(Bucket::Memory, &user).await, Ok(vec![]));
+    }
+
+    /// A turn's ledger and review. The agent's; the gateway shows the review.
+    async fn pause(&self, session: &Session) {
+        let (key, agent) = (Key::session(session), &self.agent.records);
+        keep(&self.agent, Bucket::Reviews, &key).await;
+        let shown = self.gateway.records.get(Bucket::Reviews, &key).await;
+        assert_eq!(shown, agent.get(Bucket::Reviews, &key).await);
+        let (first, second) = (key.child("first"), key.child("second"));
+        keep(&self.agent, Bucket::Ledgers, &first).await;
+        keep(&self.agent, Bucket::Ledgers, &second).await;
+        let both = vec![first.clone(), second.clone()];
+        assert_eq!(agent.list(Bucket::Ledgers, &key).await, Ok(both));
+        agent.delete(Bucket::Ledgers, &first).await.unwrap();
+        assert_eq!(agent.list(Bucket::Ledgers, &key).await, Ok(vec![second]));
+    }
+
+    /// Nothing of it is left behind an erasure.
+    async fn forgotten(&self, session: &Session) {
+        let (key, agent) = (Key::session(session), &self.agent.records);
+        for bucket in [Bucket::Reviews, Bucket::Ledgers] {
+            assert_eq!(agent.list(bucket, &key).await, Ok(vec![]));
+            assert_eq!(agent.get(bucket, &key).await, Ok(None));
+        }
     }
 }
 

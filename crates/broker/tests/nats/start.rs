@@ -22,7 +22,7 @@ fn unfit() -> Vec<(Stream, &'static str)> {
     let memory = Stream { storage: StorageType::Memory, ..jobs.clone() };
     let direct = Stream { allow_direct: true, ..log.clone() };
     let bucket = stream("KV_weir_sessions", "$KV.weir_sessions.>");
-    let bucket = Stream { max_age: Duration::from_secs(3600), ..bucket };
+    let bucket = Stream { max_age: Duration::from_hours(1), ..bucket };
     vec![
         (jobs, r#"stream JOBS: retention is "limits", but must be "workqueue""#),
         (queue, r#"stream JOBS: discard is "old", but must be "new""#),
@@ -65,7 +65,7 @@ async fn harmless_settings_are_brought_up_to_date_by_whoever_starts_last() {
     let mut changed = config(&server.url());
     changed.limits.queue_depth = 30;
     changed.limits.lease = Duration::from_secs(7);
-    changed.limits.retention = Duration::from_secs(360_000);
+    changed.limits.retention = Duration::from_hours(100);
     open(changed).await.unwrap();
     let raw = async_nats::connect(server.url()).await.unwrap();
     let streams = async_nats::jetstream::new(raw);
@@ -74,7 +74,7 @@ async fn harmless_settings_are_brought_up_to_date_by_whoever_starts_last() {
     let workers = jobs.consumer_info("workers").await.unwrap();
     assert_eq!(workers.config.ack_wait, Duration::from_secs(7));
     let log = streams.get_stream("LOG").await.unwrap();
-    assert_eq!(log.cached_info().config.max_age, Duration::from_secs(360_000));
+    assert_eq!(log.cached_info().config.max_age, Duration::from_hours(100));
 }
 
 #[tokio::test]
