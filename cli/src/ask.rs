@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::client::{Client, Frame, Turn};
 use crate::flags::Ask;
-use crate::{Ended, plain};
+use crate::{Ended, decide, plain};
 
 pub(crate) async fn run(flags: Ask) -> Ended {
     let question = question(flags.question)?;
@@ -79,7 +79,7 @@ pub(crate) async fn follow(
 }
 
 /// Every event as one line of JSON, its kind first.
-struct Lines;
+pub(crate) struct Lines;
 
 impl Show for Lines {
     fn show(&mut self, frame: &Frame) -> std::io::Result<()> {
@@ -93,33 +93,44 @@ impl Show for Lines {
 /// The answer as text; sources and everything else on standard error.
 #[derive(Debug, Default)]
 pub(crate) struct Prose {
-    sources: Vec<String>,
+    text: Pieces,
+    /// With the number of the event that named each.
+    sources: Vec<(u64, String)>,
     shown: bool,
+}
+
+/// The text so far, each piece with the number of its event.
+#[derive(Debug, Default)]
+struct Pieces(Vec<(u64, String)>);
+
+impl Pieces {
+    /// Takes back what came after an event; the text that is left, if any of it
+    /// is gone.
+    fn rewind(&mut self, to: u64) -> Option<String> {
+        let before = self.0.len();
+        self.0.retain(|it| it.0 <= to);
+        let gone = self.0.len() < before;
+        gone.then(|| self.0.iter().map(|it| it.1.as_str()).collect())
+    }
 }
 
 impl Show for Prose {
     fn show(&mut self, frame: &Frame) -> std::io::Result<()> {
         let value = frame.value();
+        let index = value["index"].as_u64().unwrap_or_default();
         match frame.kind.as_str() {
             "text" => {
                 let text = value["text"].as_str().unwrap_or_default();
-                let mut out = std::io::stdout().lock();
-                // A terminal obeys what a model says; a pipe gets it as it was said.
-                if out.is_terminal() {
-                    out.write_all(plain::lines(text).as_bytes())?;
-                } else {
-                    out.write_all(text.as_bytes())?;
-                }
+                self.text.0.push((index, text.to_owned()));
                 self.shown = true;
-                return out.flush();
+                return print(text);
             }
-            "citation" => self.cite(&value["citation"]),
-            "rewind" => {
-                println!();
-                eprintln!("[an earlier part is taken back; the answer begins again]");
-                self.sources.clear();
+            "citation" => self.cite(index, &value["citation"]),
+            "rewind" => return self.rewind(value["rewind"]["to"].as_u64().unwrap_or_default()),
+            "gap" => {
+                self.text = Pieces::default();
+                eprintln!("[part of the answer is no longer kept]");
             }
-            "gap" => eprintln!("[part of the answer is no longer kept]"),
             "failed" => {
                 self.finish();
                 let message = value["failed"]["message"].as_str().unwrap_or("failed");
@@ -129,7 +140,13 @@ impl Show for Prose {
                 self.finish();
                 eprintln!("[stopped]");
             }
-            "completed" | "interrupted" => self.finish(),
+            "completed" => self.finish(),
+            "interrupted" => {
+                self.finish();
+                let session = value["sessionId"].as_str().unwrap_or_default();
+                let calls = value["interrupted"]["calls"].as_array();
+                eprint!("{}", decide::wanted(session, calls.map_or(&[], Vec::as_slice)));
+            }
             _ => {}
         }
         Ok(())
@@ -137,7 +154,19 @@ impl Show for Prose {
 }
 
 impl Prose {
-    fn cite(&mut self, it: &serde_json::Value) {
+    /// What was printed stays where it is: the answer is printed anew, as far as
+    /// it stands.
+    fn rewind(&mut self, to: u64) -> std::io::Result<()> {
+        self.sources.retain(|it| it.0 <= to);
+        let Some(left) = self.text.rewind(to) else {
+            return Ok(());
+        };
+        println!();
+        eprintln!("[an earlier part is taken back; the answer begins again]");
+        print(&left)
+    }
+
+    fn cite(&mut self, index: u64, it: &serde_json::Value) {
         let text = |name: &str| plain::line(it[name].as_str().unwrap_or_default());
         let source = format!(
             "[{}] {} ({}, line {})",
@@ -146,8 +175,8 @@ impl Prose {
             text("heading"),
             it["firstLine"]
         );
-        if !self.sources.contains(&source) {
-            self.sources.push(source);
+        if !self.sources.iter().any(|it| it.1 == source) {
+            self.sources.push((index, source));
         }
     }
 
@@ -155,8 +184,40 @@ impl Prose {
         if std::mem::take(&mut self.shown) {
             println!();
         }
-        for source in self.sources.drain(..) {
+        for (_, source) in self.sources.drain(..) {
             eprintln!("{source}");
         }
+        self.text = Pieces::default();
+    }
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    // A terminal obeys what a model says; a pipe gets it as it was said.
+    if out.is_terminal() {
+        out.write_all(plain::lines(text).as_bytes())?;
+    } else {
+        out.write_all(text.as_bytes())?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_back_leaves_the_text_before_it_and_nothing_is_printed_twice_for_nothing() {
+        let mut text = Pieces::default();
+        for (index, piece) in [(2, "a"), (5, "b"), (9, "c")] {
+            text.0.push((index, piece.to_owned()));
+        }
+        assert_eq!(text.rewind(9), None, "nothing is void");
+        assert_eq!(text.rewind(7).as_deref(), Some("ab"));
+        text.0.push((8, "d".to_owned()));
+        // An event goes as a whole.
+        assert_eq!(text.rewind(4).as_deref(), Some("a"));
+        assert_eq!(text.rewind(0).as_deref(), Some(""));
+        assert_eq!(text.rewind(0), None);
     }
 }

@@ -85,12 +85,33 @@ impl Client {
         if let Some(model) = model {
             body["model"] = model.into();
         }
+        self.start(session, "turns", &body).await
+    }
+
+    /// Brings decisions about pending calls, as the native route takes them.
+    pub(crate) async fn decide(
+        &self,
+        session: &str,
+        turn: &str,
+        decisions: &[Value],
+    ) -> anyhow::Result<Turn> {
+        let body = json!({ "userId": self.user, "turnId": turn, "decisions": decisions });
+        self.start(session, "decisions", &body).await
+    }
+
+    /// What a session is about, with the calls that wait for a human.
+    pub(crate) async fn session(&self, session: &str) -> anyhow::Result<Value> {
+        let request = self.http.get(self.url(&[session])?).query(&[("userId", &self.user)]);
+        Ok(accept(self.once(request).await?).await?.json().await?)
+    }
+
+    async fn start(&self, session: &str, what: &str, body: &Value) -> anyhow::Result<Turn> {
         let request = self
             .http
-            .post(self.url(&[session, "turns"])?)
+            .post(self.url(&[session, what])?)
             .header("idempotency-key", Uuid::now_v7().to_string())
             .header("prefer", "respond-async")
-            .json(&body);
+            .json(body);
         let accepted: Value = self.patiently(request).await?.json().await?;
         let text = |name: &str| accepted[name].as_str().unwrap_or_default().to_owned();
         Ok(Turn {

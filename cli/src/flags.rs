@@ -1,7 +1,9 @@
 //! Every flag, with its environment variable and its default.
 
+mod knowledge;
 mod nats;
 mod size;
+mod tools;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,9 +11,10 @@ use std::time::Duration;
 
 use broker::Durability;
 use clap::{Args, Parser, Subcommand};
-use secrecy::SecretString;
 
+pub(crate) use knowledge::{KnowledgeCommand, KnowledgeSearch, Known};
 pub(crate) use nats::{Declare, Login, NatsCommand, Servers, Tls};
+pub(crate) use tools::{ToolsChosen, ToolsCommand, ToolsList};
 
 /// How a process that serves says how it ended.
 const EXIT_CODES: &str = "Exit codes: 0 done, or drained: everything under way was finished or \
@@ -50,12 +53,24 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Print a session's events as they are stored
     Tail(Tail),
+    /// Show the tool calls that wait for a human, or decide them
+    Decide(Decide),
     /// Stop a session's turn
     Cancel(Cancel),
     /// Erase a session
     Delete(Delete),
     /// List jobs that were given up; put them back or drop them
     Jobs(Jobs),
+    /// Look at the tools of the configured MCP servers, and give your word for them
+    Tools {
+        #[command(subcommand)]
+        command: ToolsCommand,
+    },
+    /// Look into the documents that the agent answers from
+    Knowledge {
+        #[command(subcommand)]
+        command: KnowledgeCommand,
+    },
     /// Look after the NATS servers that keep everything
     Nats {
         #[command(subcommand)]
@@ -198,20 +213,34 @@ pub(crate) struct Least {
 /// What answers, and from what.
 #[derive(Debug, Args)]
 pub(crate) struct Mind {
-    /// `extractive`, or `openai/<name>` for any OpenAI-compatible server
-    /// [default: openai/gpt-4o-mini with a key, else extractive]
+    #[command(flatten)]
+    pub(crate) file: Settings,
+    /// Print the configuration that file, environment and flags come to, with
+    /// its secrets masked, and start nothing
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// `extractive`, or `provider/name`, where `openai/<name>` is for any
+    /// OpenAI-compatible server [default: that of the file, else one of the first
+    /// provider with a key, else extractive]
     #[arg(long, env = "WEIR_MODEL", value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// A folder of Markdown and text to answer from; repeat it for several
-    /// [default: Weir's own documentation]
+    /// A folder of documents to answer from; repeat it for several [default:
+    /// those of the file, else Weir's own documentation]
     #[arg(long, env = "WEIR_KNOWLEDGE", value_name = "DIR", value_delimiter = ':')]
     pub(crate) knowledge: Vec<PathBuf>,
-    /// The key of the OpenAI-compatible server; only from the environment
-    #[arg(long = "openai-api-key", env = "OPENAI_API_KEY", hide = true, hide_env_values = true)]
-    pub(crate) openai_key: Option<SecretString>,
-    /// The OpenAI-compatible server, with its version path
-    #[arg(long = "openai-base-url", env = "OPENAI_BASE_URL", value_name = "URL")]
+    /// The OpenAI-compatible server, with its version path [env: `OPENAI_BASE_URL`;
+    /// its key comes from `OPENAI_API_KEY` or `OPENAI_API_KEY_FILE`]
+    #[arg(long = "openai-base-url", value_name = "URL")]
     pub(crate) openai_url: Option<String>,
+}
+
+/// Where the agent's configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// The agent's configuration: models, tools, knowledge, memory (TOML); flags
+    /// count more [default: none]
+    #[arg(long, env = "WEIR_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -272,6 +301,33 @@ pub(crate) struct Tail {
     /// Where to begin: `start`, `now` or a position [default: the running turn]
     #[arg(long, value_name = "POSITION")]
     pub(crate) after: Option<String>,
+    /// The session
+    pub(crate) session: String,
+}
+
+/// A call is named as the list names it; each flag may be repeated.
+#[derive(Debug, Args)]
+pub(crate) struct Decide {
+    #[command(flatten)]
+    pub(crate) peer: Peer,
+    /// Make this call as it is
+    #[arg(long, value_name = "CALL")]
+    pub(crate) accept: Vec<String>,
+    /// Make this call with other arguments, a JSON object
+    #[arg(long, num_args = 2, value_names = ["CALL", "JSON"])]
+    pub(crate) edit: Vec<String>,
+    /// Do not make this call
+    #[arg(long, value_name = "CALL")]
+    pub(crate) reject: Vec<String>,
+    /// Why not: the model hears it
+    #[arg(long, value_name = "TEXT", requires = "reject")]
+    pub(crate) message: Option<String>,
+    /// Do not make this call; the text stands for its result
+    #[arg(long, num_args = 2, value_names = ["CALL", "TEXT"])]
+    pub(crate) respond: Vec<String>,
+    /// Print every event, or every call that waits, as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     /// The session
     pub(crate) session: String,
 }

@@ -16,14 +16,18 @@ mod banner;
 mod chat;
 mod client;
 mod control;
+mod decide;
 mod flags;
 mod jobs;
+mod knowledge;
 mod nats;
 mod plain;
 mod roles;
 mod session;
+mod settings;
 mod store;
 mod tail;
+mod tools;
 mod up;
 
 use std::process::ExitCode;
@@ -31,6 +35,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use flags::{Command, Weir};
+use futures::FutureExt as _;
 
 /// How long threads may hold up a process that has ended.
 const THREADS: Duration = Duration::from_secs(1);
@@ -56,18 +61,22 @@ fn main() -> ExitCode {
 }
 
 async fn run(weir: Weir) -> Ended {
-    match weir.command {
-        None => up::run(weir.up).await,
-        Some(Command::Up(flags)) => up::run(flags).await,
-        Some(Command::Gateway(flags)) => roles::gateway(flags).await,
-        Some(Command::Worker(flags)) => roles::worker(flags).await,
-        Some(Command::Agent(flags)) => roles::agent(flags).await,
-        Some(Command::Ask(flags)) => ask::run(flags).await,
-        Some(Command::Chat(flags)) => chat::run(flags).await,
-        Some(Command::Tail(flags)) => tail::run(flags).await,
-        Some(Command::Cancel(flags)) => session::cancel(flags).await,
-        Some(Command::Delete(flags)) => session::delete(flags).await,
-        Some(Command::Jobs(flags)) => jobs::run(flags).await,
-        Some(Command::Nats { command }) => nats::run(command).await,
-    }
+    let running = match weir.command {
+        None => up::run(weir.up).boxed(),
+        Some(Command::Up(flags)) => up::run(flags).boxed(),
+        Some(Command::Gateway(flags)) => roles::gateway(flags).boxed(),
+        Some(Command::Worker(flags)) => roles::worker(flags).boxed(),
+        Some(Command::Agent(flags)) => roles::agent(flags).boxed(),
+        Some(Command::Ask(flags)) => ask::run(flags).boxed(),
+        Some(Command::Chat(flags)) => chat::run(flags).boxed(),
+        Some(Command::Tail(flags)) => tail::run(flags).boxed(),
+        Some(Command::Decide(flags)) => decide::run(flags).boxed(),
+        Some(Command::Cancel(flags)) => session::cancel(flags).boxed(),
+        Some(Command::Delete(flags)) => session::delete(flags).boxed(),
+        Some(Command::Jobs(flags)) => jobs::run(flags).boxed(),
+        Some(Command::Tools { command }) => tools::run(command).boxed(),
+        Some(Command::Knowledge { command }) => knowledge::run(command).boxed(),
+        Some(Command::Nats { command }) => nats::run(command).boxed(),
+    };
+    running.await
 }

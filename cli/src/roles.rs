@@ -16,7 +16,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::flags::{Agent, Edge, Gateway, Mind, Worker};
-use crate::{Ended, banner, control, store};
+use crate::{Ended, banner, control, settings, store};
+
+/// What is logged unless RUST_LOG says otherwise. The library that speaks to
+/// servers of tools would log their whole URLs.
+const LOG: &str = "warn,agent=info,broker=info,broker_worker=info,gateway=info,memory=info,\
+    knowledge=info,model=info,process=info,tool=info,rmcp=off";
 
 /// The exit code of a process whose grace was over, as timeout(1) has it.
 const OVERDUE: u8 = 124;
@@ -59,13 +64,16 @@ async fn set_up_worker(flags: Worker, life: Lifecycle) -> anyhow::Result<Broker>
 }
 
 pub(crate) async fn agent(flags: Agent) -> Ended {
+    if flags.mind.print_config {
+        return settings::print(&flags.mind);
+    }
     live(flags.grace.time(), |life| Box::pin(set_up_agent(flags, life))).await
 }
 
 async fn set_up_agent(flags: Agent, life: Lifecycle) -> anyhow::Result<Broker> {
     let listener = listen(flags.grpc.grpc, "--grpc").await?;
     let broker = store::open(&flags.store, Role::Agent).await?;
-    let agent = mind(flags.mind, Arc::clone(&broker.records), &life).await?;
+    let agent = mind(&flags.mind, Arc::clone(&broker.records), &life).await?;
     banner::say("grpc", listener.local_addr()?);
     banner::broker(&broker.profile);
     banner::say("model", agent.model());
@@ -82,7 +90,7 @@ pub(crate) async fn live<F>(grace: Duration, set_up: impl FnOnce(Lifecycle) -> F
 where
     F: Future<Output = anyhow::Result<Broker>> + Send,
 {
-    process::telemetry("warn,agent=info,broker=info,broker_worker=info,gateway=info,process=info");
+    process::telemetry(LOG);
     process::raise_file_limit();
     let life = Lifecycle::new();
     life.stop_on_signals();
@@ -125,22 +133,11 @@ pub(crate) async fn listen_for_people(flags: &Edge) -> anyhow::Result<TcpListene
 
 /// The agent that the flags describe.
 pub(crate) async fn mind(
-    flags: Mind,
+    flags: &Mind,
     records: Arc<dyn Records>,
     life: &Lifecycle,
 ) -> anyhow::Result<agent::Agent> {
-    let given = flags.openai_key.is_some() || flags.openai_url.is_some();
-    let openai = agent::Provider {
-        key: flags.openai_key,
-        base_url: flags.openai_url,
-        ..agent::Provider::default()
-    };
-    let config = agent::Config {
-        model: flags.model,
-        knowledge: agent::Knowledge { folders: flags.knowledge },
-        providers: given.then(|| ("openai".to_owned(), openai)).into_iter().collect(),
-        ..agent::Config::default()
-    };
+    let config = settings::read(flags)?;
     Ok(agent::Agent::new(config, records, life.clone()).await?)
 }
 

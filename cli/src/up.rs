@@ -9,9 +9,12 @@ use broker::nats::Role;
 use process::Lifecycle;
 
 use crate::flags::Up;
-use crate::{Ended, banner, control, roles, store};
+use crate::{Ended, banner, control, roles, settings, store};
 
 pub(crate) async fn run(flags: Up) -> Ended {
+    if flags.mind.print_config {
+        return settings::print(&flags.mind);
+    }
     roles::live(flags.grace.time(), |life| Box::pin(set_up(flags, life))).await
 }
 
@@ -21,7 +24,7 @@ async fn set_up(flags: Up, life: Lifecycle) -> anyhow::Result<Broker> {
     let http = roles::listen_for_people(&flags.edge).await?;
     let grpc = roles::listen(flags.grpc.grpc, "--grpc").await?;
     let broker = store::open(&flags.store, Role::Operator).await?;
-    let agent = roles::mind(flags.mind, Arc::clone(&broker.records), &behind).await?;
+    let agent = roles::mind(&flags.mind, Arc::clone(&broker.records), &behind).await?;
     let (pipe, incoming) = roles::pipe();
 
     banner::say("page", format_args!("http://{}/", http.local_addr()?));

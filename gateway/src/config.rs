@@ -50,7 +50,7 @@ impl Default for Config {
             connections_per_peer: 4_096,
             streams: 16_384,
             head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             head_bytes: 32 * 1024,
             headers: 100,
             uri_bytes: 8 * 1024,

@@ -26,7 +26,7 @@ use crate::question::Question;
 use crate::submit::{Standing, known, reused};
 
 /// How long a key is remembered without its turn.
-pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const KEPT: Duration = Duration::from_hours(24);
 /// How often the record may change while it is read.
 const TRIES: usize = 8;
 /// One in so many new keys looks for old ones of its session.

@@ -25,6 +25,11 @@ pub(crate) enum Code {
     TurnInProgress,
     TurnEnded,
     TurnExpired,
+    NothingPending,
+    AlreadyDecided,
+    ReviewClosed,
+    CallAltered,
+    DecisionExpired,
     TooLarge,
     UriTooLong,
     HeadTooLarge,
@@ -32,6 +37,7 @@ pub(crate) enum Code {
     Misdirected,
     KeyReused,
     QueueFull,
+    MemoriesFull,
     Internal,
     Unavailable,
     Draining,
@@ -56,6 +62,11 @@ impl Code {
             Self::TurnInProgress => ("turn_in_progress", "A turn is in progress", S::CONFLICT),
             Self::TurnEnded => ("turn_ended", "The turn has ended", S::CONFLICT),
             Self::TurnExpired => ("turn_expired", "The turn is no longer kept", S::GONE),
+            Self::NothingPending => ("nothing_pending", "Nothing waits for this", S::NOT_FOUND),
+            Self::AlreadyDecided => ("already_decided", "Already decided", S::CONFLICT),
+            Self::ReviewClosed => ("review_closed", "The conversation went on", S::CONFLICT),
+            Self::CallAltered => ("call_altered", "Another call waits", S::CONFLICT),
+            Self::DecisionExpired => ("decision_expired", "Too late to decide", S::GONE),
             Self::TooLarge => ("too_large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UriTooLong => ("uri_too_long", "URI too long", S::URI_TOO_LONG),
             Self::HeadTooLarge => {
@@ -71,6 +82,7 @@ impl Code {
                 S::UNPROCESSABLE_ENTITY,
             ),
             Self::QueueFull => ("queue_full", "Queue is full", S::TOO_MANY_REQUESTS),
+            Self::MemoriesFull => ("memories_full", "Too many memories", S::CONFLICT),
             Self::Internal => ("internal", "Internal error", S::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "Unavailable", S::SERVICE_UNAVAILABLE),
             Self::Draining => ("draining", "Server stops", S::SERVICE_UNAVAILABLE),
@@ -118,6 +130,16 @@ impl Refusal {
         refusal
     }
 
+    /// Fields of the request that are wrong; there is at least one.
+    pub(crate) fn fields(wrong: Vec<(String, String)>) -> Self {
+        let texts: Vec<_> = wrong.iter().map(|(field, why)| format!("{field} {why}")).collect();
+        let mut refusal = Self::new(Code::InvalidRequest, texts.join("; "));
+        let named = wrong.into_iter();
+        refusal.0.problem.violations =
+            named.map(|(field, description)| Violation { field, description }).collect();
+        refusal
+    }
+
     /// Names the turn that is in the way, or that was meant.
     pub(crate) fn about(mut self, turn: TurnId) -> Self {
         self.0.problem.turn_id = turn.to_string();
@@ -142,6 +164,11 @@ impl Refusal {
              again, and send an Idempotency-Key to make retries safe"
         };
         Self::new(Code::Unavailable, detail).about(turn)
+    }
+
+    /// What was wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.problem.detail
     }
 
     /// The document, as JSON.

@@ -1,9 +1,10 @@
-//! A question as clients put it, checked and made into a job.
+//! A question as clients put it, or decisions that take its place, checked and
+//! made into a job.
 
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
-use proto::{Job, Message, Session, SessionId, TurnId};
+use proto::{Job, Message, Resume, Session, SessionId, TurnId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -90,6 +91,8 @@ struct Canonical<'a> {
     system: &'a str,
     model: &'a str,
     metadata: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume: Option<&'a Resume>,
 }
 
 impl Question {
@@ -122,10 +125,41 @@ impl Question {
         Ok(Self::new(session, body, None, Admission::Enqueue))
     }
 
+    /// Decisions about the pending calls of an interrupted turn, whose form is
+    /// right: they stand in a question's place.
+    pub(crate) fn decisions(
+        session: Session,
+        resume: Resume,
+        (key, admission): (Option<&str>, Admission),
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Self, Refusal> {
+        check_metadata(&metadata)?;
+        let canonical = Canonical {
+            session: session.id.as_str(),
+            input: "",
+            messages: &[],
+            system: "",
+            model: "",
+            metadata: &metadata,
+            resume: Some(&resume),
+        };
+        let fingerprint = key.map(|_| canonical.fingerprint()).unwrap_or_default().into();
+        let metadata = metadata.into_iter().collect();
+        let job = Job { resume: Some(resume), metadata, fingerprint, ..Job::default() };
+        Ok(Self::of(session, key, admission, job))
+    }
+
     fn new(session: Session, body: Body, key: Option<&str>, admission: Admission) -> Self {
-        let turn = key.map_or_else(TurnId::new, |it| TurnId::from_key(&session.user, it));
-        let fingerprint = key.map(|_| fingerprint(&session.id, &body));
-        let now = process::clock::now();
+        let canonical = Canonical {
+            session: session.id.as_str(),
+            input: &body.input,
+            messages: &body.messages,
+            system: body.system.as_deref().unwrap_or_default(),
+            model: body.model.as_deref().unwrap_or_default(),
+            metadata: &body.metadata,
+            resume: None,
+        };
+        let fingerprint = key.map(|_| canonical.fingerprint()).unwrap_or_default().into();
         let mut messages: Vec<Message> = body.messages.into_iter().map(Into::into).collect();
         messages.push(Message {
             role: "user".to_owned(),
@@ -133,25 +167,31 @@ impl Question {
             ..Message::default()
         });
         let job = Job {
+            messages,
+            system: body.system.unwrap_or_default(),
+            model: body.model.unwrap_or_default(),
+            metadata: body.metadata.into_iter().collect(),
+            fingerprint,
+            ..Job::default()
+        };
+        Self::of(session, key, admission, job)
+    }
+
+    /// The job under its names.
+    fn of(session: Session, key: Option<&str>, admission: Admission, job: Job) -> Self {
+        let turn = key.map_or_else(TurnId::new, |it| TurnId::from_key(&session.user, it));
+        let job = Job {
             version: proto::FORMAT,
             user_id: session.user.to_string(),
             session_id: session.id.to_string(),
             turn_id: turn.to_string(),
-            messages,
-            system: body.system.unwrap_or_default(),
-            model: body.model.unwrap_or_default(),
-            resume: None,
-            metadata: body.metadata.into_iter().collect(),
-            submitted: Some(pbjson_types::Timestamp {
-                seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-                nanos: i32::try_from(now.subsec_nanos()).unwrap_or_default(),
-            }),
-            fingerprint: fingerprint.unwrap_or_default().into(),
+            submitted: Some(proto::timestamp(process::clock::now())),
+            ..job
         };
         Self { session, turn, keyed: key.is_some(), admission, job }
     }
 
-    /// The question's own words.
+    /// The question's own words; none for decisions.
     pub(crate) fn input(&self) -> &str {
         self.job.messages.last().map_or("", |it| &it.content)
     }
@@ -163,17 +203,11 @@ impl From<Said> for Message {
     }
 }
 
-fn fingerprint(session: &SessionId, body: &Body) -> Vec<u8> {
-    let canonical = Canonical {
-        session: session.as_str(),
-        input: &body.input,
-        messages: &body.messages,
-        system: body.system.as_deref().unwrap_or_default(),
-        model: body.model.as_deref().unwrap_or_default(),
-        metadata: &body.metadata,
-    };
-    let bytes = serde_json::to_vec(&canonical).expect("texts and lists of texts are always JSON");
-    Sha256::digest(bytes).to_vec()
+impl Canonical<'_> {
+    fn fingerprint(&self) -> Vec<u8> {
+        let bytes = serde_json::to_vec(self).expect("texts and lists of texts are always JSON");
+        Sha256::digest(bytes).to_vec()
+    }
 }
 
 fn check(body: &Body) -> Result<(), Refusal> {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::{Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
-use crate::{cancel, chat, erase, events, guard, page, session, status, turns};
+use crate::{
+    cancel, chat, decisions, erase, events, guard, memories, page, session, status, turns,
+};
 
 pub(crate) fn router(edge: Arc<Edge>) -> Router {
     Router::new()
@@ -20,9 +22,13 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
         .route("/v1/sessions/{session}/turns", post(turns::ask))
         .route("/v1/sessions/{session}/events", get(events::events))
         .route("/v1/sessions/{session}/cancel", post(cancel::cancel))
+        .route("/v1/sessions/{session}/decisions", post(decisions::decide))
+        .route("/v1/memories", get(memories::list).post(memories::add))
+        .route("/v1/memories/{id}", delete(memories::forget))
         .route("/v1/status", get(status::status))
         .route("/chat", post(chat::chat))
         .route("/stream", get(chat::stream))
+        .route("/agent/write/longterm", post(memories::write))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/", get(page::index))

@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
-use proto::{Ending, Session, SessionState, Status, TurnId};
+use pbjson_types::Timestamp;
+use proto::{Ending, PendingCall, Review, Session, SessionState, Status, TurnId};
 use serde::{Deserialize, Serialize};
 
+use crate::decisions::present;
 use crate::dialect::ending_name;
 use crate::edge::Shared;
 use crate::extract::{InSession, Query};
@@ -31,6 +33,20 @@ struct Shown {
     /// The session's last entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<String>,
+    #[serde(flatten)]
+    review: Option<Waiting>,
+}
+
+/// Calls that wait for a human; there is at least one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Waiting {
+    pending: Vec<PendingCall>,
+    /// The turn that a decision names.
+    interrupted_turn_id: String,
+    /// From then on a decision is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -57,9 +73,10 @@ pub(crate) async fn get(
     let read = async {
         // In this order: a job that is gone has left its end in the log.
         let pending = edge.broker.queue.pending(&session).await?;
-        Ok((pending, edge.broker.log.last(&session).await?))
+        let last = edge.broker.log.last(&session).await?;
+        Ok((pending, last, present(&edge, &session).await?))
     };
-    let (pending, last) = edge.within(read).await?;
+    let (pending, last, review) = edge.within(read).await?;
     let turns: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
     let kept = last.as_ref().filter(|it| !it.entry.is_tombstone());
     let state = kept.and_then(|it| it.entry.state.as_ref());
@@ -68,8 +85,18 @@ pub(crate) async fn get(
         unfinished: turns.len(),
         standing: judge(state, &turns),
         position: last.map(|it| position(edge.broker.log.epoch(), it.sequence).to_string()),
+        review: review.as_ref().and_then(waiting),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)))
+}
+
+fn waiting(review: &Review) -> Option<Waiting> {
+    let open = review.is_open(process::clock::now());
+    open.then(|| Waiting {
+        pending: review.pending(),
+        interrupted_turn_id: review.turn_ids.last().cloned().unwrap_or_default(),
+        expires: review.expires,
+    })
 }
 
 fn judge(state: Option<&SessionState>, pending: &[TurnId]) -> Standing {

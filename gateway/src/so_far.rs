@@ -1,7 +1,10 @@
-//! What a running turn has said up to now, for a reader that was not there: its
-//! text as one event, under the position of the last entry it comes from. What
-//! is past a limit is not gathered: it is told as it stands in the log, so that
-//! a late reader costs no more than another one.
+//! What a running turn has said up to now, for a reader that was not there:
+//! neighbouring text as one event, all under the position of the last entry it
+//! comes from. Nothing is merged across an event of another kind, because a `rewind`
+//! that comes later goes back to one; one into the middle of a text, which no agent
+//! of ours makes, takes all of that text back. What is past a limit is not gathered: it
+//! is told as it stands in the log, so that a late reader costs no more than
+//! another one.
 
 use broker::{Sequence, Stored};
 use proto::{Entry, Event, Status, event};
@@ -20,10 +23,18 @@ pub(crate) struct SoFar {
     at: Sequence,
     /// The turn's last entry, without its events.
     last: Entry,
-    text: Said,
-    reasoning: Said,
-    others: Vec<Event>,
+    /// What was not said by the agent.
+    notes: Vec<Event>,
+    parts: Vec<Part>,
     bytes: usize,
+}
+
+/// Something that is told as one event.
+#[derive(Debug)]
+enum Part {
+    Text(Said),
+    Reasoning(Said),
+    One(Event),
 }
 
 /// What becomes of an entry.
@@ -49,9 +60,8 @@ impl SoFar {
             until: last.sequence,
             at: Sequence::START,
             last: Entry::default(),
-            text: Said::default(),
-            reasoning: Said::default(),
-            others: Vec::new(),
+            notes: Vec::new(),
+            parts: Vec::new(),
             bytes: 0,
         })
     }
@@ -86,31 +96,48 @@ impl SoFar {
     fn event(&mut self, event: &Event) {
         use event::Kind as K;
         let index = event.index;
-        match &event.kind {
-            Some(K::Text(text)) => self.text.push(index, text),
-            Some(K::Reasoning(text)) => self.reasoning.push(index, text),
-            Some(K::Rewind(rewind)) => {
-                self.text.rewind(rewind.to);
-                self.reasoning.rewind(rewind.to);
-                self.others.retain(|it| it.index <= rewind.to);
+        match (&event.kind, self.parts.last_mut()) {
+            (Some(K::Rewind(back)), _) => self.parts.retain_mut(|it| it.rewind(back.to)),
+            (_, _) if index == 0 => self.notes.push(event.clone()),
+            (Some(K::Text(text)), Some(Part::Text(said)))
+            | (Some(K::Reasoning(text)), Some(Part::Reasoning(said))) => said.push(index, text),
+            (Some(K::Text(text)), _) => self.parts.push(Part::Text(Said::of(index, text))),
+            (Some(K::Reasoning(text)), _) => {
+                self.parts.push(Part::Reasoning(Said::of(index, text)));
             }
-            Some(_) | None => self.others.push(event.clone()),
+            (Some(_) | None, _) => self.parts.push(Part::One(event.clone())),
         }
     }
 
     /// The place and the content of all that was gathered, as one entry.
     pub(crate) fn into_entry(self) -> Stored {
-        let mut events = self.others;
-        for (said, kind) in [
-            (self.reasoning, event::Kind::Reasoning as fn(String) -> event::Kind),
-            (self.text, event::Kind::Text),
-        ] {
-            if said.index() > 0 {
-                let index = said.index();
-                events.push(Event { index, kind: Some(kind(said.into_text())) });
-            }
-        }
+        let mut events = self.notes;
+        events.extend(self.parts.into_iter().map(Event::from));
         Stored { sequence: self.at, entry: Entry { events, ..self.last } }
+    }
+}
+
+impl Part {
+    /// Takes back what comes after an index; whether anything is left.
+    fn rewind(&mut self, to: u32) -> bool {
+        match self {
+            Self::Text(said) | Self::Reasoning(said) => {
+                said.rewind(to);
+                said.index() > 0
+            }
+            Self::One(event) => event.index <= to,
+        }
+    }
+}
+
+impl From<Part> for Event {
+    fn from(part: Part) -> Self {
+        let (index, kind) = match part {
+            Part::One(event) => return event,
+            Part::Text(said) => (said.index(), event::Kind::Text(said.into_text())),
+            Part::Reasoning(said) => (said.index(), event::Kind::Reasoning(said.into_text())),
+        };
+        Self { index, kind: Some(kind) }
     }
 }
 
@@ -157,6 +184,55 @@ mod tests {
         let events = [(0, started), (2, K::Text("ab".into()))];
         let events = events.map(|(index, kind)| Event { index, kind: Some(kind) });
         assert_eq!(merged.entry.events, events);
+    }
+
+    #[test]
+    fn a_rewind_to_any_step_finds_the_text_before_it_whoever_came_late() {
+        let state = SessionState {
+            status: Status::Running.into(),
+            turn_id: "t".into(),
+            ..SessionState::default()
+        };
+        let call = K::ToolCall(proto::ToolCall::default());
+        let told = [
+            (1, K::Reasoning("h".into())),
+            (2, K::Reasoning("m".into())),
+            (3, K::Text("a".into())),
+            (4, K::Text("b".into())),
+            (5, call.clone()),
+            (6, K::Text("c".into())),
+            (7, K::Text("d".into())),
+        ];
+        let stored = |at: usize, index, kind| Stored {
+            sequence: Sequence(at as u64),
+            entry: Entry {
+                turn_id: "t".into(),
+                attempt: 1,
+                events: vec![Event { index, kind: Some(kind) }],
+                state: Some(state.clone()),
+                ..Entry::default()
+            },
+        };
+        let entries: Vec<_> =
+            (1..).zip(told).map(|(at, (index, kind))| stored(at, index, kind)).collect();
+        let mut so_far = SoFar::of(entries.last()).unwrap();
+        for it in &entries {
+            so_far.take(it);
+        }
+        let gathered = |so_far: SoFar| -> Vec<_> {
+            let events = so_far.into_entry().entry.events.into_iter();
+            events.map(|it| (it.index, it.kind.unwrap())).collect()
+        };
+        so_far.event(&Event { index: 5, kind: Some(K::Rewind(proto::Rewind { to: 5 })) });
+        let kept = [(2, K::Reasoning("hm".into())), (4, K::Text("ab".into())), (5, call)];
+        assert_eq!(gathered(so_far), kept);
+
+        let mut so_far = SoFar::of(entries.last()).unwrap();
+        for it in &entries {
+            so_far.take(it);
+        }
+        so_far.event(&Event { index: 3, kind: Some(K::Rewind(proto::Rewind { to: 3 })) });
+        assert_eq!(gathered(so_far), [kept[0].clone(), (3, K::Text("a".into()))]);
     }
 
     #[test]

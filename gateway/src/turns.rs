@@ -1,4 +1,5 @@
-//! Asking: `POST /v1/sessions/{session}/turns`.
+//! Asking: `POST /v1/sessions/{session}/turns`, and how every request that
+//! starts a turn is answered.
 
 use std::sync::Arc;
 
@@ -33,6 +34,13 @@ enum Form {
     Whole,
 }
 
+/// How a client wants the answer to what it asks, and what it has of it.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    form: Form,
+    has: Option<Mark>,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Receipt {
@@ -49,22 +57,39 @@ pub(crate) async fn ask(
     headers: HeaderMap,
     extract::Json(body): extract::Json<Body>,
 ) -> Result<Response, Refusal> {
-    let form = form(&headers)?;
-    let has = Mark::last_event_id(&headers)?;
+    let wanted = Wanted::of(&headers)?;
     let leaves = body.on_disconnect == question::OnDisconnect::Cancel;
     let question = Question::native(session, body, question::key(&headers)?)?;
-    if form == Form::Receipt {
-        return receipt(&edge, &question).await;
+    wanted.answer(&edge, &question, leaves).await
+}
+
+impl Wanted {
+    /// As the headers say.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        Ok(Self { form: form(headers)?, has: Mark::last_event_id(headers)? })
     }
-    let has = has.filter(|_| form == Form::Events);
-    let opened = stream::ask(&edge, &question, has).await?;
-    let turn = question.turn;
-    let leaving = leaves.then(|| OnDisconnect::new(&edge, &question.session, turn));
-    match form {
-        Form::Whole => answer::wait(&edge, opened, (&question.session, turn), leaving).await,
-        Form::Events | Form::Receipt => {
-            let dialect = Native::new(&question.session.id);
-            Ok(stream::of_turn(&edge, opened, (turn, leaving), dialect))
+
+    /// Submits the question and answers with its turn, which is stopped when its
+    /// reader `leaves`, if so asked.
+    pub(crate) async fn answer(
+        self,
+        edge: &Arc<Edge>,
+        question: &Question,
+        leaves: bool,
+    ) -> Result<Response, Refusal> {
+        if self.form == Form::Receipt {
+            return receipt(edge, question).await;
+        }
+        let has = self.has.filter(|_| self.form == Form::Events);
+        let opened = stream::ask(edge, question, has).await?;
+        let turn = question.turn;
+        let leaving = leaves.then(|| OnDisconnect::new(edge, &question.session, turn));
+        match self.form {
+            Form::Whole => answer::wait(edge, opened, (&question.session, turn), leaving).await,
+            Form::Events | Form::Receipt => {
+                let dialect = Native::new(&question.session.id);
+                Ok(stream::of_turn(edge, opened, (turn, leaving), dialect))
+            }
         }
     }
 }

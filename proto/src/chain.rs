@@ -137,7 +137,9 @@ impl SessionState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CancelRequested, Cancelled, Completed, Deleted, HandedOver, Resumed, Started};
+    use crate::{
+        CancelRequested, Cancelled, Completed, Deleted, HandedOver, Resumed, Rewind, Started,
+    };
 
     fn text(index: u32) -> Event {
         Event { index, kind: Some(event::Kind::Text("x".into())) }
@@ -204,6 +206,24 @@ mod tests {
         assert_eq!(told(9, 5), (9, 5, 3));
         assert_eq!(told(0, 5), (9, 5, 3), "an event without a name is of the run before it");
         assert_eq!(told(9, 6), (9, 6, 0));
+    }
+
+    #[test]
+    fn another_run_goes_on_from_what_it_has_in_common_with_the_last() {
+        let began = ("a", 1, note(event::Kind::Started(Started::default())));
+        let mut last = tell(&[began]).remove(0);
+        let mut told = |run: u32, events: Vec<Event>| {
+            last.fruitless = 3;
+            last = Entry::told(Some((10, &last)), "a", (1, run), events).state.unwrap();
+            (last.run, last.last_index, last.furthest, last.fruitless)
+        };
+        let rewind = |to| Event { index: to, kind: Some(event::Kind::Rewind(Rewind { to })) };
+        assert_eq!(told(7, vec![text(6)]), (7, 6, 6, 0));
+        assert_eq!(told(9, vec![rewind(4)]), (9, 4, 6, 3));
+        assert_eq!(told(9, vec![text(6)]), (9, 6, 6, 3), "it says again what was said");
+        assert_eq!(told(9, vec![text(7)]), (9, 7, 7, 0));
+        assert_eq!(told(8, vec![rewind(7), text(8)]), (8, 8, 8, 0), "in one entry");
+        assert_eq!(told(6, vec![rewind(0), text(2)]), (6, 2, 8, 3));
     }
 
     #[test]

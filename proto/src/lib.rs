@@ -7,6 +7,7 @@ mod chain;
 pub mod code;
 mod id;
 mod kind;
+pub mod review;
 mod v1;
 
 pub use id::{InvalidId, MAX_ID_BYTES, Session, SessionId, TurnId, UserId};

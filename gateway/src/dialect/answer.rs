@@ -13,10 +13,16 @@ pub(crate) struct Gathering {
     said: Said,
     /// Calls with the agent's number, so that a rewind can take them back.
     calls: Vec<(u32, ToolCall)>,
-    usage: Usage,
+    /// What each step used, with the agent's number.
+    usages: Vec<(u32, Usage)>,
+    /// The agent's numbers of what was said of tools.
+    tools: Vec<u32>,
     interrupt: Option<Interrupted>,
     error: Option<Failed>,
 }
+
+/// What stands between what the model says before it calls a tool and after.
+const BETWEEN_STEPS: &str = "\n\n";
 
 /// What a turn came to.
 #[derive(Debug, Serialize)]
@@ -49,17 +55,22 @@ impl Gathering {
     fn event(&mut self, index: u32, kind: &event::Kind) {
         use event::Kind as K;
         match kind {
-            K::Text(text) => self.said.push(index, text),
+            K::Text(text) => self.text(index, text),
             K::Rewind(rewind) => {
                 self.said.rewind(rewind.to);
                 self.calls.retain(|it| it.0 <= rewind.to);
+                self.usages.retain(|it| it.0 <= rewind.to);
+                self.tools.retain(|it| *it <= rewind.to);
             }
-            K::ToolCall(call) => self.calls.push((index, call.clone())),
-            K::Usage(usage) => self.usage = usage.clone(),
+            K::ToolCall(call) => {
+                self.tools.push(index);
+                self.calls.push((index, call.clone()));
+            }
+            K::ToolResult(_) => self.tools.push(index),
+            K::Usage(usage) => self.usages.push((index, usage.clone())),
             K::Interrupted(interrupt) => self.interrupt = Some(interrupt.clone()),
             K::Failed(error) => self.error = Some(error.clone()),
             K::Reasoning(_)
-            | K::ToolResult(_)
             | K::Citation(_)
             | K::Completed(_)
             | K::Cancelled(_)
@@ -70,6 +81,16 @@ impl Gathering {
             | K::Deleted(_)
             | K::Gap(_) => {}
         }
+    }
+
+    fn text(&mut self, index: u32, text: &str) {
+        let before = self.said.text().chars().next_back();
+        let apart = before.is_none_or(char::is_whitespace) || text.starts_with(char::is_whitespace);
+        let stepped = self.tools.last().is_some_and(|it| *it > self.said.index());
+        if stepped && !apart {
+            self.said.push(index, BETWEEN_STEPS);
+        }
+        self.said.push(index, text);
     }
 
     /// The session was erased, and what the turn had said with it.
@@ -86,11 +107,23 @@ impl Gathering {
             status: ending_name(ending),
             text: self.said.into_text(),
             tool_calls: self.calls.into_iter().map(|it| it.1).collect(),
-            usage: self.usage,
+            usage: total(self.usages.into_iter().map(|it| it.1)),
             interrupt: self.interrupt,
             error: self.error,
         }
     }
+}
+
+/// What all steps used together. What a model was not shown, and which one it
+/// was, is the last step's.
+fn total(steps: impl Iterator<Item = Usage>) -> Usage {
+    steps.fold(Usage::default(), |sum, step| Usage {
+        input_tokens: sum.input_tokens.saturating_add(step.input_tokens),
+        output_tokens: sum.output_tokens.saturating_add(step.output_tokens),
+        reasoning_tokens: sum.reasoning_tokens.saturating_add(step.reasoning_tokens),
+        cached_tokens: sum.cached_tokens.saturating_add(step.cached_tokens),
+        ..step
+    })
 }
 
 #[cfg(test)]
@@ -99,30 +132,81 @@ mod tests {
     use broker::Sequence;
     use event::Kind as K;
 
-    #[test]
-    fn an_answer_holds_what_was_not_taken_back() {
-        let call = |id: &str| ToolCall { call_id: id.into(), ..ToolCall::default() };
-        let kinds = [
-            (1, K::Text("a".into())),
-            (2, K::ToolCall(call("kept"))),
-            (3, K::Text("b".into())),
-            (4, K::ToolCall(call("void"))),
-            (5, K::Rewind(proto::Rewind { to: 2 })),
-            (6, K::Text("c".into())),
-            (7, K::Usage(Usage { output_tokens: 3, ..Usage::default() })),
-            (8, K::Completed(proto::Completed::default())),
-        ];
-        let events = kinds.map(|(index, kind)| proto::Event { index, kind: Some(kind) });
-        let entry = proto::Entry { events: events.into(), ..proto::Entry::default() };
+    fn gathered(kinds: &[(u32, K)]) -> String {
+        let event =
+            |(index, kind): &(u32, K)| proto::Event { index: *index, kind: Some(kind.clone()) };
+        let events = kinds.iter().map(event).collect();
+        let entry = proto::Entry { events, ..proto::Entry::default() };
         let mut gathering = Gathering::default();
-        let ending = gathering.entry(&Stored { sequence: Sequence(1), entry });
-        assert_eq!(ending, Some(Ending::Completed));
+        let ending = gathering.entry(&Stored { sequence: Sequence(1), entry }).expect("an end");
         let session = Session::parse("u", "s").unwrap();
         let turn = "00000000-0000-7000-8000-000000000001".parse().unwrap();
-        let answer = gathering.finish(&session, turn, Ending::Completed);
+        serde_json::to_string(&gathering.finish(&session, turn, ending)).unwrap()
+    }
+
+    fn call(id: &str) -> K {
+        K::ToolCall(ToolCall { call_id: id.into(), ..ToolCall::default() })
+    }
+
+    fn done() -> K {
+        K::Completed(proto::Completed::default())
+    }
+
+    #[test]
+    fn an_answer_holds_what_was_not_taken_back() {
+        let usage = |it| K::Usage(Usage { output_tokens: it, ..Usage::default() });
         assert_eq!(
-            serde_json::to_string(&answer).unwrap(),
-            r#"{"sessionId":"s","turnId":"00000000-0000-7000-8000-000000000001","status":"completed","text":"ac","toolCalls":[{"callId":"kept"}],"usage":{"outputTokens":3}}"#
+            gathered(&[
+                (1, K::Text("a".into())),
+                (2, call("kept")),
+                (3, K::Text("b".into())),
+                (4, call("void")),
+                (5, usage(100)),
+                (6, K::Rewind(proto::Rewind { to: 2 })),
+                (7, K::Text("c".into())),
+                (8, usage(3)),
+                (9, done()),
+            ]),
+            r#"{"sessionId":"s","turnId":"00000000-0000-7000-8000-000000000001","status":"completed","text":"a\n\nc","toolCalls":[{"callId":"kept"}],"usage":{"outputTokens":3}}"#
         );
+    }
+
+    #[test]
+    fn the_usage_of_a_turn_is_that_of_all_its_steps() {
+        let step = |tokens: u32, model: &str, omitted| {
+            K::Usage(Usage {
+                input_tokens: tokens,
+                output_tokens: 1,
+                cached_tokens: u32::MAX,
+                model: model.into(),
+                omitted_messages: omitted,
+                ..Usage::default()
+            })
+        };
+        let answer = gathered(&[(1, step(10, "a/x", 4)), (2, step(20, "b/y", 2)), (3, done())]);
+        let usage = r#""usage":{"inputTokens":30,"outputTokens":2,"cachedTokens":4294967295,"model":"b/y","omittedMessages":2}"#;
+        assert!(answer.contains(usage), "{answer}");
+    }
+
+    #[test]
+    fn the_texts_of_two_steps_stand_apart() {
+        let text = |it: &str| K::Text(it.into());
+        let result = || K::ToolResult(proto::ToolResult::default());
+        for (said, expected) in [
+            (
+                vec![text("Let me "), text("look."), call("1"), result(), text("It"), text(" is.")],
+                r"Let me look.\n\nIt is.",
+            ),
+            (vec![call("1"), text("a")], "a"),
+            (vec![text("a\n"), call("1"), text("b")], r"a\nb"),
+            (vec![text("a"), K::Reasoning("hm".into()), text("b")], "ab"),
+            (vec![text("a"), call("1"), K::Rewind(proto::Rewind { to: 1 }), text("b")], "ab"),
+            (vec![text("a"), call("1"), text("b"), K::Rewind(proto::Rewind { to: 2 })], "a"),
+        ] {
+            let mut kinds: Vec<_> = (1..).zip(said).collect();
+            kinds.push((99, done()));
+            let answer = gathered(&kinds);
+            assert!(answer.contains(&format!(r#""text":"{expected}""#)), "{answer}");
+        }
     }
 }

@@ -9,6 +9,13 @@ pub(crate) struct Said {
 }
 
 impl Said {
+    /// One piece.
+    pub(crate) fn of(index: u32, text: &str) -> Self {
+        let mut said = Self::default();
+        said.push(index, text);
+        said
+    }
+
     pub(crate) fn push(&mut self, index: u32, text: &str) {
         self.text.push_str(text);
         self.pieces.push((index, self.text.len()));

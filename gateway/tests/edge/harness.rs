@@ -36,7 +36,7 @@ impl Edge {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let limits = Limits { queue_depth: 2, lease: Duration::from_secs(60), ..Limits::default() };
+        let limits = Limits { queue_depth: 2, lease: Duration::from_mins(1), ..Limits::default() };
         let broker = broker::sqlite::open(broker::sqlite::Place::Memory, limits).await;
         Self::on(config, broker.unwrap()).await
     }
@@ -108,8 +108,9 @@ impl Edge {
             index: 0,
             delivery,
         };
-        let input = work.delivery.job.messages.last().unwrap().content.clone();
-        let resumes = String::new();
+        let proto::Job { messages, resume, .. } = &work.delivery.job;
+        let input = messages.last().map(|it| it.content.clone()).unwrap_or_default();
+        let resumes = resume.as_ref().map(|it| it.turn_id.clone()).unwrap_or_default();
         let began =
             work.append(vec![event::Kind::Started(proto::Started { input, resumes }).into()]).await;
         work.state.began = began.0;

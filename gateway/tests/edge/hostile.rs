@@ -19,7 +19,7 @@ async fn bodies_that_are_no_questions_are_refused_on_every_route() {
     let entries = entries.join(",");
     let wide = format!("{{\"userId\":\"u\",\"input\":\"x\",\"metadata\":{{{entries}}}}}");
     let number = format!("{{\"userId\":{}}}", "9".repeat(900_000));
-    for path in ["/v1/sessions/s/turns", "/v1/sessions/s/cancel", "/chat"] {
+    for path in ["/v1/sessions/s/turns", "/v1/sessions/s/cancel", "/v1/memories", "/chat"] {
         for body in [
             "",
             "x",

@@ -1,0 +1,204 @@
+//! `weir decide`: the tool calls of a session that wait for a human, and what
+//! the human says. Decides only calls that wait at this moment, and shows each
+//! before it does.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line client")]
+
+use std::fmt::{Display, Write as _};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use crate::ask::{Lines, Prose, follow};
+use crate::client::Client;
+use crate::flags::Decide;
+use crate::{Ended, plain};
+
+/// The most of a call's summary that is shown beside an answer, in characters.
+const SUMMARY: usize = 300;
+
+pub(crate) async fn run(flags: Decide) -> Ended {
+    let client = Client::new(&flags.peer)?;
+    let session = client.session(&flags.session).await?;
+    let calls = session["pending"].as_array().map_or(&[][..], Vec::as_slice);
+    let answers = answers(&flags);
+    if answers.is_empty() {
+        print!("{}", list(&flags, calls, session["expires"].as_str()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut decisions = Vec::new();
+    for (id, answer) in answers {
+        let Some(call) = calls.iter().find(|it| it["callId"] == id) else {
+            let ids: Vec<_> = calls.iter().map(|it| text(it, "callId")).collect();
+            let waiting = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+            bail!("no call {} waits for a decision; waiting: {waiting}", plain::line(id));
+        };
+        eprintln!("{} {}", text(&answer, "type"), line(call));
+        decisions.push(decision(call, answer));
+    }
+    let turn = session["interruptedTurnId"].as_str().unwrap_or_default();
+    let turn = client.decide(&flags.session, turn, &decisions).await?;
+    if flags.json {
+        return follow(&client, &flags.session, turn, &mut Lines).await;
+    }
+    follow(&client, &flags.session, turn, &mut Prose::default()).await
+}
+
+/// The calls that are decided, each with what is said about it.
+fn answers(flags: &Decide) -> Vec<(&str, Value)> {
+    let said = |kind: &str, field: &str, text: &str| json!({ "type": kind, field: text });
+    let message = flags.message.as_deref().unwrap_or_default();
+    let accepted = flags.accept.iter().map(|id| (id.as_str(), json!({ "type": "accept" })));
+    let rejected = flags.reject.iter().map(|id| (id.as_str(), said("reject", "message", message)));
+    let edited = flags.edit.chunks_exact(2);
+    let edited = edited.map(|it| (it[0].as_str(), said("edit", "arguments", &it[1])));
+    let answered = flags.respond.chunks_exact(2);
+    let answered = answered.map(|it| (it[0].as_str(), said("respond", "message", &it[1])));
+    accepted.chain(edited).chain(rejected).chain(answered).collect()
+}
+
+/// The decision, bound to the call as it was found.
+fn decision(call: &Value, mut answer: Value) -> Value {
+    answer["callId"] = call["callId"].clone();
+    answer["argumentsHash"] = call["argumentsHash"].clone();
+    answer
+}
+
+/// The calls that wait, whole.
+fn list(flags: &Decide, calls: &[Value], expires: Option<&str>) -> String {
+    let mut shown = String::new();
+    let mut say = |line: &dyn Display| {
+        let _infallible = writeln!(shown, "{line}");
+    };
+    if flags.json {
+        for call in calls {
+            say(call);
+        }
+        return shown;
+    }
+    for call in calls {
+        say(&line(call));
+        say(&format_args!("    {}", text(call, "arguments")));
+    }
+    let Some(first) = calls.first() else {
+        say(&"nothing waits for a decision");
+        return shown;
+    };
+    if let Some(expires) = expires {
+        say(&format_args!("until {}", plain::line(expires)));
+    }
+    shown + &hint(&flags.session, first)
+}
+
+/// What is shown where a turn ended because of calls that wait.
+pub(crate) fn wanted(session: &str, calls: &[Value]) -> String {
+    let Some(first) = calls.first() else { return String::new() };
+    let mut shown = String::from("[waits for a human]\n");
+    for call in calls {
+        let _infallible = writeln!(shown, "  {}", line(call));
+    }
+    shown + &hint(session, first)
+}
+
+/// A call on one line.
+fn line(call: &Value) -> String {
+    let unknown = call["reason"] == "outcome_unknown";
+    let warning = if unknown { " (it may have been made already)" } else { "" };
+    let summary = plain::shortened(&text(call, "summary"), SUMMARY);
+    format!("{}: {summary}{warning}", text(call, "callId"))
+}
+
+fn hint(session: &str, call: &Value) -> String {
+    let (session, call) =
+        (argument(session), argument(call["callId"].as_str().unwrap_or_default()));
+    format!(
+        "see them whole: weir decide {session}\n\
+         decide: weir decide {session} --accept {call} \
+         (or --reject {call}, --edit {call} JSON, --respond {call} TEXT)\n"
+    )
+}
+
+/// A text as a shell takes it for one argument.
+fn argument(text: &str) -> String {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "-_./:@+=,".contains(it);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    plain::line(&format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+fn text(value: &Value, field: &str) -> String {
+    plain::line(value[field].as_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::{Command, Weir};
+    use clap::Parser as _;
+    use std::slice::from_ref;
+
+    fn flags(line: &[&str]) -> Decide {
+        let line = [&["weir", "decide", "s"], line].concat();
+        match Weir::try_parse_from(line).unwrap().command {
+            Some(Command::Decide(flags)) => flags,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_become_decisions_bound_to_the_calls() {
+        let line = ["--accept", "a", "--accept", "b", "--edit", "c", "{}", "--reject", "d"];
+        let rest = ["--message", "no", "--respond", "e", "it is 4", "--respond", "f", ""];
+        let flags = flags(&[&line[..], &rest[..]].concat());
+        let call = json!({"callId": "x", "argumentsHash": "h", "summary": "s"});
+        let told: Vec<_> =
+            answers(&flags).into_iter().map(|(id, it)| (id, decision(&call, it))).collect();
+        let with = |kind: &str, field: &str, text: &str| json!({"callId": "x", "argumentsHash": "h", "type": kind, field: text});
+        let accept = json!({"callId": "x", "argumentsHash": "h", "type": "accept"});
+        assert_eq!(
+            told,
+            [
+                ("a", accept.clone()),
+                ("b", accept),
+                ("c", with("edit", "arguments", "{}")),
+                ("d", with("reject", "message", "no")),
+                ("e", with("respond", "message", "it is 4")),
+                ("f", with("respond", "message", "")),
+            ]
+        );
+        for wrong in [&["--edit", "a"][..], &["--message", "x"], &["--accept"]] {
+            let line = [&["weir", "decide", "s"], wrong].concat();
+            assert!(Weir::try_parse_from(line).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_shows_every_call_whole() {
+        let call =
+            json!({"callId": "a", "summary": "pay: to = \"x\"", "arguments": "{\"to\":\"x\"}"});
+        let shown = list(&flags(&[]), from_ref(&call), Some("2026"));
+        assert!(
+            shown.starts_with("a: pay: to = \"x\"\n    {\"to\":\"x\"}\nuntil 2026\n"),
+            "{shown}"
+        );
+        assert_eq!(list(&flags(&["--json"]), from_ref(&call), None), format!("{call}\n"));
+        assert_eq!(list(&flags(&[]), &[], None), "nothing waits for a decision\n");
+    }
+
+    #[test]
+    fn calls_that_wait_are_shown_without_obeying_them_and_with_what_to_type() {
+        let call = json!({"callId": "call_1", "summary": "write: x = \u{1b}[2J"});
+        let unknown = json!({"callId": "it's", "reason": "outcome_unknown", "summary": "pay"});
+        assert_eq!(
+            wanted("a b", &[call, unknown.clone()]),
+            "[waits for a human]\n  call_1: write: x = \\u{1b}[2J\n  \
+             it's: pay (it may have been made already)\n\
+             see them whole: weir decide 'a b'\n\
+             decide: weir decide 'a b' --accept call_1 \
+             (or --reject call_1, --edit call_1 JSON, --respond call_1 TEXT)\n"
+        );
+        assert!(wanted("s", &[unknown]).contains(r"--accept 'it'\''s'"));
+        assert_eq!(wanted("s", &[]), "");
+    }
+}
