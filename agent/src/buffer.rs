@@ -1,19 +1,23 @@
 //! What a turn has said so far, kept so that a reader may come late, lag or
-//! come back.
+//! come back, and what of it earlier runs of the turn had said.
 //!
 //! Neighbouring pieces of text are one string with the end of each index, so a reader that
 //! lags gets what it missed as one event. Merging never crosses an event of
 //! another kind. Refuses to grow past [`MAX_BYTES`].
 
+mod piece;
+#[cfg(test)]
+mod tests;
+
 use proto::ask_event::Kind;
-use proto::{AskEvent, Rewind};
+use proto::{AskEvent, Ledger, LedgerPiece, LedgerRun};
 use tokio::sync::watch;
+
+use crate::buffer::piece::{MERGED_BYTES, Piece, Voice};
+use crate::registry::Place;
 
 /// The most that a turn may say, in bytes, bookkeeping included.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
-
-/// The most text in one event, in bytes; below it, merging stops.
-const MERGED_BYTES: usize = 64 * 1024;
 
 /// What each event costs beside its text, in bytes.
 const EVENT_BYTES: usize = 8;
@@ -22,39 +26,34 @@ const EVENT_BYTES: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
+/// Where a reader begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The event after which everything is told.
+    pub(crate) after: u32,
+    /// What the reader has after that is to be taken back first.
+    pub(crate) takes_back: bool,
+}
+
+/// What a run has of those before it.
+#[derive(Debug, Clone, Default)]
+struct Inherited {
+    /// The last event that it did not say itself.
+    last: u32,
+    /// What each of them has in common with it.
+    runs: Vec<LedgerRun>,
+}
+
 /// Everything a turn has said.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Buffer {
     run: u32,
+    /// What this run has of earlier ones; `None` until that is known.
+    inherited: Option<Inherited>,
     pieces: Vec<Piece>,
     last: u32,
     bytes: usize,
     ended: bool,
-}
-
-/// Neighbouring events that may be told as one.
-#[derive(Debug)]
-struct Piece {
-    first: u32,
-    last: u32,
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    /// Deltas, and where each of them ends.
-    Said {
-        voice: Voice,
-        text: String,
-        ends: Vec<u32>,
-    },
-    One(Kind),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Voice {
-    Text,
-    Reasoning,
 }
 
 impl Buffer {
@@ -63,19 +62,9 @@ impl Buffer {
         self.run
     }
 
-    /// The index of the last event.
-    pub(crate) fn last(&self) -> u32 {
-        self.last
-    }
-
     /// Whether the turn has ended; nothing follows then.
     pub(crate) fn ended(&self) -> bool {
         self.ended
-    }
-
-    /// What it holds, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// The next event for a reader that has everything up to `index`.
@@ -83,6 +72,43 @@ impl Buffer {
         let at = self.pieces.partition_point(|it| it.last <= index);
         let (index, kind) = self.pieces.get(at)?.after(index);
         Some(AskEvent { index, run: self.run, kind: Some(kind) })
+    }
+
+    /// Where somebody begins who comes now and has the turn up to a place;
+    /// `None` until it is known what this run inherits.
+    pub(crate) fn start(&self, has: Place) -> Option<Start> {
+        self.begins(has, self.last)
+    }
+
+    /// The same for somebody who came before that was known: no event of this
+    /// run can be his.
+    pub(crate) fn start_of_all(&self, has: Place) -> Option<Start> {
+        self.begins(has, self.inherited.as_ref()?.last)
+    }
+
+    /// `last` is the last event that he may have of this run.
+    fn begins(&self, has: Place, last: u32) -> Option<Start> {
+        let runs = &self.inherited.as_ref()?.runs;
+        let anew = Start { after: 0, takes_back: has.index > 0 };
+        if has.run == 0 || has.run == self.run {
+            let known = Start { after: has.index, takes_back: false };
+            return Some(if has.index <= last { known } else { anew });
+        }
+        let common = runs.iter().find(|it| it.run == has.run).map_or(0, |it| it.last);
+        Some(Start { after: has.index.min(common), ..anew })
+    }
+
+    fn open(&mut self, ledger: Option<&Ledger>) {
+        if self.inherited.is_some() {
+            return;
+        }
+        // What no writer left is not inherited, and then no run is known.
+        let inherited = ledger.and_then(|it| Some((piece::pieces(it)?, it.runs.clone())));
+        let (pieces, runs) = inherited.unwrap_or_default();
+        self.last = pieces.last().map_or(0, |it| it.last);
+        self.inherited = Some(Inherited { last: self.last, runs });
+        self.bytes = pieces.iter().map(|it| it.bytes() + it.events() * EVENT_BYTES).sum();
+        self.pieces = pieces;
     }
 
     fn push(&mut self, kind: Kind) -> Result<(), TooLong> {
@@ -104,41 +130,22 @@ impl Buffer {
     fn say(&mut self, voice: Voice, text: &str) -> Result<(), TooLong> {
         let mut rest = text;
         while !rest.is_empty() {
-            let (piece, more) = rest.split_at(rest.floor_char_boundary(MERGED_BYTES));
-            self.grow(piece.len())?;
+            let (delta, more) = rest.split_at(rest.floor_char_boundary(MERGED_BYTES));
+            self.grow(delta.len())?;
             self.last += 1;
-            self.append(voice, piece);
+            if !self.pieces.last_mut().is_some_and(|it| it.continues(voice, delta)) {
+                self.pieces.push(Piece::said(self.last, voice, delta));
+            }
             rest = more;
         }
         Ok(())
     }
 
-    fn append(&mut self, voice: Voice, piece: &str) {
-        if let Some(Piece { last, body: Body::Said { voice: v, text, ends }, .. }) =
-            self.pieces.last_mut()
-            && *v == voice
-        {
-            text.push_str(piece);
-            ends.push(offset(text));
-            *last = self.last;
-            return;
-        }
-        let text = piece.to_owned();
-        let ends = vec![offset(&text)];
-        self.pieces.push(Piece {
-            first: self.last,
-            last: self.last,
-            body: Body::Said { voice, text, ends },
-        });
-    }
-
     fn one(&mut self, kind: Kind) -> Result<(), TooLong> {
-        let mut event = AskEvent { index: self.last + 1, run: self.run, kind: Some(kind) };
-        self.grow(prost::Message::encoded_len(&event))?;
-        self.last = event.index;
-        let kind = event.kind.take();
-        let one = |kind| Piece { first: self.last, last: self.last, body: Body::One(kind) };
-        self.pieces.extend(kind.map(one));
+        let piece = Piece::one(self.last + 1, kind);
+        self.grow(piece.bytes())?;
+        self.last = piece.last;
+        self.pieces.push(piece);
         Ok(())
     }
 
@@ -154,48 +161,35 @@ impl Buffer {
     /// The end is always told, whatever was said before it.
     fn end(&mut self, kind: Kind) {
         self.last += 1;
-        self.pieces.push(Piece { first: self.last, last: self.last, body: Body::One(kind) });
+        self.pieces.push(Piece::one(self.last, kind));
         self.ended = true;
     }
 
-    /// The answer as far as it goes: all text, without the reasoning.
-    fn answer(&self) -> String {
-        self.pieces
-            .iter()
-            .filter_map(|it| match &it.body {
-                Body::Said { voice: Voice::Text, text, .. } => Some(text.as_str()),
-                Body::Said { voice: Voice::Reasoning, .. } | Body::One(_) => None,
-            })
-            .collect()
+    /// What stands of all that was said, neighbouring text as one.
+    fn said(&self) -> Vec<Kind> {
+        let mut standing: Vec<Piece> = Vec::new();
+        for piece in &self.pieces {
+            if let Kind::Rewind(back) = piece.whole() {
+                standing = standing.into_iter().filter_map(|it| it.upto(back.to)).collect();
+            } else {
+                standing.push(piece.clone());
+            }
+        }
+        let mut said: Vec<Kind> = Vec::with_capacity(standing.len());
+        for piece in standing {
+            match (said.last_mut(), piece.whole()) {
+                (Some(Kind::Text(text)), Kind::Text(more))
+                | (Some(Kind::Reasoning(text)), Kind::Reasoning(more)) => text.push_str(&more),
+                (_, kind) => said.push(kind),
+            }
+        }
+        said
     }
 }
 
-impl Piece {
-    /// What follows `index` here, with its own index.
-    fn after(&self, index: u32) -> (u32, Kind) {
-        let (voice, text, ends) = match &self.body {
-            Body::One(kind) => return (self.last, kind.clone()),
-            Body::Said { voice, text, ends } => (*voice, text, ends),
-        };
-        let seen = (index + 1).saturating_sub(self.first) as usize;
-        let start = if seen == 0 { 0 } else { ends[seen - 1] as usize };
-        let room = ends[seen..].partition_point(|end| *end as usize - start <= MERGED_BYTES);
-        let upto = seen + room.max(1) - 1;
-        let piece = text[start..ends[upto] as usize].to_owned();
-        let kind = match voice {
-            Voice::Text => Kind::Text(piece),
-            Voice::Reasoning => Kind::Reasoning(piece),
-        };
-        (self.first + offset_index(upto), kind)
-    }
-}
-
-fn offset(text: &str) -> u32 {
-    u32::try_from(text.len()).expect("a buffer is far below 4 GiB")
-}
-
-fn offset_index(at: usize) -> u32 {
-    u32::try_from(at).expect("a buffer has far fewer events")
+/// Whether a ledger's text is as a writer leaves it.
+pub(crate) fn is_whole(ledger: &Ledger) -> bool {
+    piece::pieces(ledger).is_some()
 }
 
 /// The one who fills a buffer; every change wakes its readers.
@@ -203,169 +197,71 @@ fn offset_index(at: usize) -> u32 {
 pub(crate) struct Writer(watch::Sender<Buffer>);
 
 impl Writer {
-    /// The buffer of a new run. When somebody already has `shown` events of this
-    /// turn from elsewhere, the first event takes them back.
-    pub(crate) fn new(run: u32, shown: u32) -> (Self, watch::Receiver<Buffer>) {
-        let mut buffer = Buffer { run, last: shown, ..Buffer::default() };
-        if shown > 0 {
-            buffer
-                .push(Kind::Rewind(Rewind { to: 0 }))
-                .expect("an empty buffer has room for one small event");
-        }
-        let (sender, receiver) = watch::channel(buffer);
+    /// The buffer of a new run. Its readers wait until it is opened.
+    pub(crate) fn new(run: u32) -> (Self, watch::Receiver<Buffer>) {
+        let (sender, receiver) = watch::channel(Buffer { run, ..Buffer::default() });
         (Self(sender), receiver)
     }
 
-    /// Adds an event.
-    pub(crate) fn say(&self, kind: Kind) -> Result<(), TooLong> {
-        let mut said = Ok(());
-        self.0.send_modify(|buffer| said = buffer.push(kind));
+    /// Begins with what the ledger says that earlier runs have said, or with
+    /// nothing. Only the first call counts; who says something before it has
+    /// inherited nothing.
+    pub(crate) fn open(&self, ledger: Option<&Ledger>) {
+        self.0.send_modify(|buffer| buffer.open(ledger));
+    }
+
+    /// Adds an event; returns its index, the last one when it was told as
+    /// several. A rewind must not reach below what a ledger keeps: who has more
+    /// of this run would be told by the next one that he still has it.
+    pub(crate) fn say(&self, kind: Kind) -> Result<u32, TooLong> {
+        let mut said = Ok(0);
+        self.0.send_modify(|buffer| {
+            buffer.open(None);
+            said = buffer.push(kind).map(|()| buffer.last);
+        });
         said
     }
 
     /// Adds the terminal event; nothing may follow.
     pub(crate) fn end(&self, kind: Kind) {
-        self.0.send_modify(|buffer| buffer.end(kind));
+        self.0.send_modify(|buffer| {
+            buffer.open(None);
+            buffer.end(kind);
+        });
+    }
+
+    /// Which run of the turn this is.
+    pub(crate) fn run(&self) -> u32 {
+        self.0.borrow().run
+    }
+
+    /// The index of the last event; 0 for none.
+    pub(crate) fn last(&self) -> u32 {
+        self.0.borrow().last
+    }
+
+    /// Everything said so far and `more` behind it, with the indexes they get
+    /// when they are said next.
+    pub(crate) fn pieces(&self, more: &[Kind]) -> Result<Vec<LedgerPiece>, TooLong> {
+        let mut buffer = self.0.borrow().clone();
+        for kind in more {
+            buffer.push(kind.clone())?;
+        }
+        Ok(buffer.pieces.iter().map(Piece::kept).collect())
+    }
+
+    /// What stands of all that was said, neighbouring text as one.
+    pub(crate) fn said(&self) -> Vec<Kind> {
+        self.0.borrow().said()
     }
 
     /// Whether the terminal event is there.
     pub(crate) fn ended(&self) -> bool {
-        self.0.borrow().ended()
+        self.0.borrow().ended
     }
 
     /// What the buffer holds, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.borrow().bytes()
-    }
-
-    /// All text said so far.
-    pub(crate) fn answer(&self) -> String {
-        self.0.borrow().answer()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn text(it: &str) -> Kind {
-        Kind::Text(it.to_owned())
-    }
-
-    fn rest(buffer: &Buffer, mut index: u32) -> Vec<AskEvent> {
-        let mut events = Vec::new();
-        while let Some(event) = buffer.after(index) {
-            assert!(event.index > index);
-            index = event.index;
-            events.push(event);
-        }
-        events
-    }
-
-    #[test]
-    fn a_reader_that_lags_gets_neighbouring_text_as_one_event() {
-        let mut buffer = Buffer::default();
-        for kind in [
-            text("a"),
-            text("b"),
-            Kind::Reasoning("r".into()),
-            text("c"),
-            Kind::Rewind(Rewind { to: 0 }),
-            text("d"),
-            text("e"),
-        ] {
-            buffer.push(kind).unwrap();
-        }
-        buffer.end(Kind::Cancelled(proto::Cancelled {}));
-        let got: Vec<(u32, Kind)> =
-            rest(&buffer, 1).into_iter().map(|it| (it.index, it.kind.unwrap())).collect();
-        assert_eq!(
-            got,
-            [
-                (2, text("b")),
-                (3, Kind::Reasoning("r".into())),
-                (4, text("c")),
-                (5, Kind::Rewind(Rewind { to: 0 })),
-                (7, text("de")),
-                (8, Kind::Cancelled(proto::Cancelled {})),
-            ]
-        );
-        assert_eq!(buffer.answer(), "abcde");
-    }
-
-    #[test]
-    fn a_turn_that_was_shown_elsewhere_begins_by_taking_it_back() {
-        let (writer, events) = Writer::new(7, 41);
-        writer.say(text("a")).unwrap();
-        let buffer = events.borrow();
-        assert_eq!(
-            rest(&buffer, 41),
-            [
-                AskEvent { index: 42, run: 7, kind: Some(Kind::Rewind(Rewind { to: 0 })) },
-                AskEvent { index: 43, run: 7, kind: Some(text("a")) },
-            ]
-        );
-    }
-
-    #[test]
-    fn a_buffer_is_bounded_and_its_end_is_told_all_the_same() {
-        let (writer, events) = Writer::new(7, 0);
-        let delta = "x".repeat(1024);
-        let mut said = 0;
-        while writer.say(text(&delta)).is_ok() {
-            said += 1;
-        }
-        assert!(said > 3_900 && said < 4_096, "{said}");
-        writer.end(Kind::Cancelled(proto::Cancelled {}));
-        assert!(events.borrow().ended());
-        assert_eq!(events.borrow().last(), said + 1);
-    }
-
-    #[test]
-    fn a_huge_delta_is_told_in_pieces_that_keep_its_characters() {
-        let mut buffer = Buffer::default();
-        let huge = "三".repeat(50_000);
-        buffer.push(text(&huge)).unwrap();
-        let pieces = rest(&buffer, 0);
-        assert_eq!(pieces.len(), 3);
-        let joined: String = pieces
-            .iter()
-            .filter_map(|it| match &it.kind {
-                Some(Kind::Text(text)) => Some(text.as_str()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(joined, huge);
-    }
-
-    proptest! {
-        #[test]
-        fn from_every_index_a_reader_gets_exactly_the_rest(
-            deltas in proptest::collection::vec(("[a-z三四]{1,4}", 0u8..3), 1..40),
-        ) {
-            let mut buffer = Buffer::default();
-            let mut told = Vec::new();
-            for (delta, voice) in deltas {
-                let kind = match voice {
-                    0 => Kind::Reasoning(delta.clone()),
-                    1 => Kind::Completed(proto::Completed { finish_reason: delta.clone() }),
-                    _ => Kind::Text(delta.clone()),
-                };
-                buffer.push(kind).unwrap();
-                told.push(delta);
-            }
-            for index in 0..=told.len() {
-                let got: String = rest(&buffer, u32::try_from(index).unwrap())
-                    .into_iter()
-                    .filter_map(|it| match it.kind {
-                        Some(Kind::Text(it) | Kind::Reasoning(it)) => Some(it),
-                        Some(Kind::Completed(it)) => Some(it.finish_reason),
-                        _ => None,
-                    })
-                    .collect();
-                prop_assert_eq!(got, told[index..].concat());
-            }
-        }
+        self.0.borrow().bytes
     }
 }

@@ -1,11 +1,34 @@
-//! What an agent is made of.
+//! What an agent is made of, and how that is read: from one file, or from the
+//! environment alone.
+//!
+//! Refuses, in one line, whatever it does not know or cannot use. No secret
+//! stands in the file, and none is printed.
 
-use std::collections::BTreeMap;
+mod amount;
+mod environment;
+mod error;
+mod file;
+mod print;
+mod read;
+mod resolve;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use error::Error;
 pub use model::{Protocol, Provider};
 pub use tool::mcp;
+
+use self::environment::KNOWN;
+use self::resolve::Problem;
+use crate::extractive::EXTRACTIVE;
+
+/// How long a call of an MCP server may be silent where the file does not say.
+const MCP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What an agent is made of.
 #[derive(Debug, Clone)]
@@ -56,10 +79,82 @@ impl Default for Config {
             servers: BTreeMap::new(),
             pins: None,
             tools: Tools::default(),
-            review_expires: Some(Duration::from_secs(7 * 24 * 60 * 60)),
+            review_expires: Some(Duration::from_hours(7 * 24)),
             memory: Memory::default(),
         }
     }
+}
+
+/// A model that nobody offers.
+struct Missing {
+    problem: Problem,
+    /// A flag may still name the provider.
+    may_come: bool,
+}
+
+impl Config {
+    /// The name of the model that answers when none is asked for: the configured
+    /// one, else one of the first provider that has a key (`openai` before
+    /// `dashscope` before others by name), else `extractive`.
+    pub fn standard(&self) -> String {
+        let known = KNOWN.iter().map(|it| (it.name, Some(it.model)));
+        let others = self.providers.keys().map(|it| (it.as_str(), None));
+        let first = known.chain(others).find_map(|(name, usual)| {
+            let provider = self.providers.get(name).filter(|it| it.key.is_some())?;
+            let usual = usual.filter(|it| offers(provider, it));
+            let model = usual.or(provider.models.first().map(String::as_str))?;
+            Some(format!("{name}/{model}"))
+        });
+        self.model.clone().or(first).unwrap_or_else(|| EXTRACTIVE.to_owned())
+    }
+
+    /// Whether every model that is named is offered by a provider that is there.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.missing() {
+            Some(Missing { problem: Problem { key, said }, .. }) => {
+                Err(Error::Setting { key, said })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The first model that is named and not offered.
+    fn missing(&self) -> Option<Missing> {
+        let fallback = self.fallback.iter().enumerate();
+        let fallback = fallback.map(|(at, it)| (format!("fallback[{at}]"), it, true));
+        let model = self.model.iter().map(|it| ("model".to_owned(), it, true));
+        let embeddings = self.memory.embeddings.iter();
+        let embeddings = embeddings.map(|it| ("memory.embeddings".to_owned(), it, false));
+        let mut all = model.chain(fallback).chain(embeddings);
+        all.find_map(|(key, name, answers)| {
+            if answers && name == EXTRACTIVE {
+                return None;
+            }
+            let (provider, model) = name.split_once('/').unwrap_or((name, ""));
+            let Some(found) = self.providers.get(provider) else {
+                let said = self.unknown(name);
+                return Some(Missing {
+                    problem: Problem { key, said },
+                    may_come: provider == KNOWN[0].name,
+                });
+            };
+            let offered = !answers || offers(found, model);
+            let said = || format!("`{provider}` offers {} only", found.models.join(", "));
+            (!offered).then(|| Missing { problem: Problem { key, said: said() }, may_come: false })
+        })
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let names: Vec<_> = self.providers.keys().map(|it| format!("`{it}/<name>`")).collect();
+        let hint = "define its provider, or set OPENAI_API_KEY or DASHSCOPE_API_KEY";
+        let allowed = [vec![format!("`{EXTRACTIVE}`")], names].concat().join(" and ");
+        format!("unknown model `{name}`; allowed are {allowed} ({hint})")
+    }
+}
+
+/// Whether a provider offers this model.
+fn offers(provider: &Provider, model: &str) -> bool {
+    provider.models.is_empty() || provider.models.iter().any(|it| it == model)
 }
 
 /// How long a turn waits for its model. Each wait that ends in vain ends the turn
@@ -83,9 +178,9 @@ pub struct Times {
 impl Default for Times {
     fn default() -> Self {
         Self {
-            first_token: Duration::from_secs(2 * 60),
-            between_tokens: Duration::from_secs(60),
-            turn: Duration::from_secs(10 * 60),
+            first_token: Duration::from_mins(2),
+            between_tokens: Duration::from_mins(1),
+            turn: Duration::from_mins(10),
             retries: 2,
             retry_pause: Duration::from_millis(250),
         }

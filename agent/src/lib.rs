@@ -4,15 +4,20 @@
 //! must last is in `Records`. Chooses nothing about delivery and calls nobody
 //! back.
 
-mod answer;
 mod buffer;
-mod config;
+pub mod config;
 mod engine;
 mod extractive;
+mod ledger;
+mod policy;
 mod reader;
 mod registry;
 mod request;
+mod review;
 mod server;
+mod setup;
+mod store;
+mod tools;
 mod transcript;
 mod turn;
 
@@ -20,8 +25,6 @@ use std::sync::Arc;
 
 use broker::Records;
 use futures::{Stream, StreamExt as _};
-use knowledge::Library;
-use model::{Model, Models};
 use process::Lifecycle;
 use proto::DESCRIPTORS;
 use proto::knowledge_agent_server::KnowledgeAgentServer;
@@ -31,21 +34,14 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::engine::Engine;
-use crate::extractive::{EXTRACTIVE, Extractive};
 use crate::registry::Registry;
 use crate::server::Service;
+use crate::setup::{Parts, set_up};
 pub use crate::server::incoming;
-use crate::transcript::Transcripts;
+pub use knowledge;
 pub use config::{
     Config, Knowledge, Limits, Memory, Protocol, Provider, Times, Tools, Verdict, mcp,
 };
-
-/// The model when a key is configured and no model is named.
-const DEFAULT_OPENAI: &str = "openai/gpt-4o-mini";
-
-/// Instructions when neither the configuration nor the request brings any.
-const DEFAULT_SYSTEM: &str = "You are a helpful assistant. Answer in the language of the question.";
 
 /// Turns that run at once, over all connections.
 const MAX_RUNNING: usize = 10_000;
@@ -88,32 +84,16 @@ impl Agent {
         records: Arc<dyn Records>,
         life: Lifecycle,
     ) -> Result<Self, Error> {
-        let standard = standard(&config);
-        let folders = config.knowledge.folders.clone();
-        let extractive = Arc::new(Extractive::new(Library::new(folders)));
-        let own = vec![Arc::<Extractive>::clone(&extractive) as Arc<dyn Model>];
-        let models = Models::new(&standard, own, config.providers)?;
-        let mut model = standard.clone();
-        if standard == EXTRACTIVE || !config.knowledge.folders.is_empty() {
-            let index = extractive.load().await?;
-            if standard == EXTRACTIVE {
-                let (documents, passages) = (index.documents(), index.passages());
-                model = format!("{standard} ({documents} documents, {passages} passages)");
-            }
-        }
+        let grace = config.grace;
+        let Parts { engine, model } = set_up(config, records, &life).await?;
         let registry = Registry::new(registry::Limits {
             running: MAX_RUNNING,
             ended: MAX_ENDED,
             ended_bytes: MAX_ENDED_BYTES,
-            grace: config.grace,
+            grace,
         });
-        let engine = Engine {
-            transcripts: Transcripts::new(records),
-            system: config.system.unwrap_or_else(|| DEFAULT_SYSTEM.to_owned()),
-            times: config.times,
-        };
         Ok(Self {
-            service: Service { engine: Arc::new(engine), models: Arc::new(models), registry, life },
+            service: Service { engine: Arc::new(engine), registry, life },
             health: HealthReporter::new(),
             model: model.into(),
         })
@@ -164,10 +144,4 @@ impl Agent {
         self.health.set_service_status("", status).await;
         self.health.set_service_status(name, status).await;
     }
-}
-
-/// The name of the model that answers when none is asked for.
-fn standard(config: &Config) -> String {
-    let first = || config.providers.keys().next().map(|_| DEFAULT_OPENAI.to_owned());
-    config.model.clone().or_else(first).unwrap_or_else(|| EXTRACTIVE.to_owned())
 }

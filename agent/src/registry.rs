@@ -69,34 +69,18 @@ struct Turns {
     ended: VecDeque<Ended>,
     ended_bytes: usize,
     running: usize,
-    births: u64,
 }
 
 #[derive(Debug)]
 struct Known {
-    birth: u64,
     events: watch::Receiver<Buffer>,
     readers: watch::Sender<usize>,
-    stop: Stop,
+    cancel: CancellationToken,
 }
 
 impl Known {
-    fn reader(&self, index: u32) -> Reader {
-        Reader::new(self.events.clone(), self.readers.clone(), index)
-    }
-
-    /// A reader for what somebody has; `None` when that is more of this very
-    /// run than is known here.
-    fn joined(&self, place: Place) -> Option<Reader> {
-        let (run, last) = {
-            let buffer = self.events.borrow();
-            (buffer.run(), buffer.last())
-        };
-        if place.run == 0 || place.run == run {
-            return (place.index <= last).then(|| self.reader(place.index));
-        }
-        let anew = self.reader(0);
-        Some(if place.index == 0 { anew } else { anew.taking_back() })
+    fn reader(&self, has: Place) -> Reader {
+        Reader::new(self.events.clone(), self.readers.clone(), has)
     }
 }
 
@@ -104,17 +88,7 @@ impl Known {
 struct Ended {
     at: Instant,
     bytes: usize,
-    birth: u64,
     key: Key,
-}
-
-/// The two ways to stop a turn from outside.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stop {
-    /// Somebody asked for its end: it ends as `cancelled`.
-    pub(crate) cancel: CancellationToken,
-    /// It runs anew elsewhere: it ends without a word.
-    pub(crate) forget: CancellationToken,
 }
 
 impl Registry {
@@ -127,10 +101,8 @@ impl Registry {
         self.limits.grace
     }
 
-    /// A reader of the turn for a caller who has something of it: after that, or
-    /// from the beginning when it is of another run. With it comes a seat when
-    /// the turn is not known, or when the caller has more of its run than is
-    /// known here: then the turn must be run anew by the caller.
+    /// A reader of the turn for a caller who has something of it. With it comes
+    /// a seat when the turn is not known: then the caller must run it.
     pub(crate) fn attach(
         self: &Arc<Self>,
         key: &Key,
@@ -139,8 +111,8 @@ impl Registry {
     ) -> Result<(Reader, Option<Seat>), Refused> {
         let mut turns = self.lock();
         turns.sweep(&self.limits);
-        if let Some(reader) = turns.known.get(key).and_then(|it| it.joined(place)) {
-            return Ok((reader, None));
+        if let Some(known) = turns.known.get(key) {
+            return Ok((known.reader(place), None));
         }
         if draining {
             return Err(Refused::Draining);
@@ -148,28 +120,16 @@ impl Registry {
         if turns.running >= self.limits.running {
             return Err(Refused::Full);
         }
-        if let Some(old) = turns.known.remove(key) {
-            old.stop.forget.cancel();
-        }
-        // Who knows no runs is counted on, so that no index comes twice.
-        let shown = if place.run == 0 { place.index } else { 0 };
-        let (writer, events) = Writer::new(name(), shown);
+        let (writer, events) = Writer::new(name());
         let (readers, presence) = watch::channel(0);
-        let stop = Stop::default();
-        turns.births += 1;
+        let cancel = CancellationToken::new();
+        let known = Known { events, readers, cancel: cancel.clone() };
+        let reader = known.reader(place);
         turns.running += 1;
-        let known = Known { birth: turns.births, events, readers, stop: stop.clone() };
-        let seat = Seat {
-            birth: known.birth,
-            writer,
-            stop,
-            readers: presence,
-            key: key.clone(),
-            registry: Arc::clone(self),
-        };
-        let reader = known.joined(place).expect("a new run has a name of its own");
         turns.known.insert(key.clone(), known);
-        Ok((reader, Some(seat)))
+        let (key, registry) = (key.clone(), Arc::clone(self));
+        let shown = place.index > 0;
+        Ok((reader, Some(Seat { writer, shown, cancel, readers: presence, key, registry })))
     }
 
     /// Tells a running turn to end as `cancelled`; whether it runs here.
@@ -180,7 +140,7 @@ impl Registry {
         };
         let running = !known.events.borrow().ended();
         if running {
-            known.stop.cancel.cancel();
+            known.cancel.cancel();
         }
         running
     }
@@ -192,22 +152,13 @@ impl Registry {
     fn left(&self, seat: &Seat) {
         let mut turns = self.lock();
         turns.running -= 1;
-        let mine = turns.known.get(&seat.key).is_some_and(|known| known.birth == seat.birth);
-        if !mine {
-            return;
-        }
         if !seat.writer.ended() {
             turns.known.remove(&seat.key);
             return;
         }
         let bytes = seat.writer.bytes();
         turns.ended_bytes += bytes;
-        turns.ended.push_back(Ended {
-            at: Instant::now(),
-            bytes,
-            birth: seat.birth,
-            key: seat.key.clone(),
-        });
+        turns.ended.push_back(Ended { at: Instant::now(), bytes, key: seat.key.clone() });
         turns.sweep(&self.limits);
     }
 }
@@ -226,9 +177,7 @@ impl Turns {
                 return;
             };
             self.ended_bytes -= gone.bytes;
-            if self.known.get(&gone.key).is_some_and(|known| known.birth == gone.birth) {
-                self.known.remove(&gone.key);
-            }
+            self.known.remove(&gone.key);
         }
     }
 }
@@ -239,13 +188,15 @@ fn name() -> u32 {
 }
 
 /// The right to run a turn. Dropped without an end (abandoned, superseded,
-/// aborted or panicked), the turn is unknown again.
+/// aborted or panicked), the turn is unknown again and lost to its readers.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) writer: Writer,
-    pub(crate) stop: Stop,
+    /// Who asked has something of an earlier run.
+    pub(crate) shown: bool,
+    /// Somebody asked for the turn's end: it ends as `cancelled`.
+    pub(crate) cancel: CancellationToken,
     readers: watch::Receiver<usize>,
-    birth: u64,
     key: Key,
     registry: Arc<Registry>,
 }
@@ -268,7 +219,6 @@ impl Seat {
 
     /// Ready while nobody reads the turn.
     pub(crate) async fn unread(&self) {
-        // Without its readers' counter it was superseded: nobody can come.
         let mut readers = self.readers.clone();
         drop(readers.wait_for(|count| *count == 0).await);
     }
@@ -369,19 +319,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_with_more_than_is_known_here_starts_the_turn_anew() {
+    async fn a_caller_with_more_than_is_known_here_gets_it_taken_back_and_then_everything() {
         let registry = registry(8, 8);
-        let (_reader, old) = start(&registry, &key("s"));
-        let (mut reader, new) = registry.attach(&key("s"), unnamed(7), false).unwrap();
-        let new = new.expect("a seat");
-        assert!(old.stop.forget.is_cancelled());
-        drop(old);
-        let first = reader.next().await.unwrap().unwrap();
-        assert_eq!(first.index, 8);
-        assert_eq!(first.kind, Some(Kind::Rewind(proto::Rewind { to: 0 })));
-        let (_, none) = registry.attach(&key("s"), unnamed(8), false).unwrap();
-        assert!(none.is_none(), "the new run is the one that is known");
-        end(new);
+        let (mut first, seat) = start(&registry, &key("s"));
+        seat.writer.say(Kind::Text("a".into())).unwrap();
+        let run = first.next().await.unwrap().unwrap().run;
+        for place in [unnamed(7), Place { run, index: 7 }] {
+            let (mut reader, none) = registry.attach(&key("s"), place, false).unwrap();
+            assert!(none.is_none(), "one run is enough for {place:?}");
+            let back = reader.next().await.unwrap().unwrap();
+            let rewind = Kind::Rewind(proto::Rewind { to: 0 });
+            assert_eq!((back.index, back.run, back.kind), (0, run, Some(rewind)));
+            let said = reader.next().await.unwrap().unwrap();
+            assert_eq!((said.index, said.kind), (1, Some(Kind::Text("a".into()))));
+        }
+        end(seat);
+    }
+
+    #[tokio::test]
+    async fn readers_wait_until_it_is_known_what_a_run_inherits() {
+        let registry = registry(8, 8);
+        let place = Place { run: 5, index: 41 };
+        let (mut reader, seat) = registry.attach(&key("s"), place, false).unwrap();
+        let seat = seat.expect("the turn was not known");
+        let unnamed = registry.attach(&key("s"), unnamed(1), false).unwrap().0;
+        assert!(reader.next().now_or_never().is_none());
+        seat.writer.open(None);
+        seat.writer.say(Kind::Text("a".into())).unwrap();
+        for mut early in [reader, unnamed] {
+            let back = early.next().now_or_never().expect("it is open").unwrap().unwrap();
+            assert_eq!(back.kind, Some(Kind::Rewind(proto::Rewind { to: 0 })));
+            let said = early.next().now_or_never().unwrap().unwrap().unwrap();
+            assert_eq!((said.index, said.kind), (1, Some(Kind::Text("a".into()))));
+        }
+        end(seat);
+        let (mut unopened, seat) = registry.attach(&key("t"), place, false).unwrap();
+        drop(seat);
+        assert_eq!(unopened.next().await, Some(Err(Lost)));
     }
 
     #[tokio::test]
@@ -427,9 +401,6 @@ mod tests {
         assert!(back.run != 5 && back.run != 0);
         let said = reader.next().await.unwrap().unwrap();
         assert_eq!((said.index, said.run), (1, back.run));
-        let more = Place { run: back.run, index: 2 };
-        let (_, new) = registry.attach(&key("s"), more, false).unwrap();
-        assert!(new.is_some(), "more than this run has said can only be another one");
         end(seat);
     }
 

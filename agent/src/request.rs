@@ -6,7 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use proto::{AskRequest, CancelRequest, Message, Session, TurnId};
+use proto::review::MAX_CALL_ID_BYTES;
+use proto::{AskRequest, CancelRequest, Message, Resume, Session, TurnId};
 
 use crate::registry::{Key, Place};
 use model::{Model, Models};
@@ -27,6 +28,9 @@ const MAX_INDEX: u32 = u32::MAX / 2;
 /// How many messages that are wrong are named; a refusal must fit in trailers.
 const MAX_NAMED: usize = 8;
 
+/// The longest name of a tool that a history mentions, in bytes.
+const MAX_TOOL_NAME_BYTES: usize = 128;
+
 const ROLES: [&str; 4] = ["user", "assistant", "system", "tool"];
 
 /// A turn to run.
@@ -35,9 +39,12 @@ pub(crate) struct Question {
     pub(crate) key: Key,
     /// Messages before the question, oldest first.
     pub(crate) earlier: Vec<Message>,
-    /// The question itself.
-    pub(crate) input: Message,
-    /// Instructions in place of the configured ones.
+    /// The question itself; none in a turn that brings decisions.
+    pub(crate) input: Option<Message>,
+    /// What a human decided about calls of an interrupted turn. Its form is
+    /// right; whether it fits what is pending, the review says.
+    pub(crate) resume: Option<Resume>,
+    /// Instructions behind the configured ones.
     pub(crate) system: Option<String>,
     pub(crate) model: Arc<dyn Model>,
 }
@@ -74,11 +81,11 @@ pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, Pla
     let mut wrong = Violations::default();
     let key =
         key(&request.user_id, &request.session_id, &request.turn_id, Absent::Made, &mut wrong);
-    check_messages(&request.messages, &mut wrong);
-    check_sizes(&request, &mut wrong);
-    if request.resume.is_some() {
-        wrong.add("resume", "no turn of this agent waits for a decision");
+    match &request.resume {
+        Some(resume) => check_resume(resume, &request, &mut wrong),
+        None => check_messages(&request.messages, &mut wrong),
     }
+    check_sizes(&request, &mut wrong);
     if request.resume_after > MAX_INDEX {
         wrong.add("resumeAfter", format_args!("must be at most {MAX_INDEX}"));
     }
@@ -87,16 +94,16 @@ pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, Pla
         let allowed = models.allowed();
         wrong.add("model", format_args!("is not known; allowed: {allowed}"));
     }
-    let mut earlier = request.messages;
-    let (Some(key), Some(model), Some(input), true) =
-        (key, model, earlier.pop(), wrong.0.is_empty())
-    else {
+    let (Some(key), Some(model), true) = (key, model, wrong.0.is_empty()) else {
         return Err(wrong);
     };
+    let mut earlier = request.messages;
+    let input = earlier.pop();
     let question = Question {
         key,
         earlier,
         input,
+        resume: request.resume,
         system: Some(request.system).filter(|it| !it.is_empty()),
         model,
     };
@@ -146,6 +153,19 @@ fn key(
     Some(Key { session: session?, turn: turn.ok()? })
 }
 
+fn check_resume(resume: &Resume, request: &AskRequest, wrong: &mut Violations) {
+    if !request.messages.is_empty() {
+        wrong.add("messages", "must be empty with `resume`");
+    }
+    for (field, why) in resume.check() {
+        wrong.add(format!("resume.{field}"), why);
+    }
+    let same = |turn: TurnId| request.turn_id.parse() == Ok(turn);
+    if resume.turn_id.parse().is_ok_and(same) {
+        wrong.add("resume.turnId", "must be another turn than the one that resumes it");
+    }
+}
+
 fn check_messages(messages: &[Message], wrong: &mut Violations) {
     if messages.len() > MAX_MESSAGES {
         let count = messages.len();
@@ -155,10 +175,12 @@ fn check_messages(messages: &[Message], wrong: &mut Violations) {
     let Some(last) = messages.last() else {
         return wrong.add("messages", "must hold at least the question");
     };
-    let unknown = |(_, it): &(usize, &Message)| !ROLES.contains(&it.role.as_str());
-    for (at, _) in messages.iter().enumerate().filter(unknown).take(MAX_NAMED) {
-        wrong
-            .add(format!("messages[{at}].role"), "must be `user`, `assistant`, `system` or `tool`");
+    let named = messages.iter().enumerate().flat_map(|(at, it)| {
+        let fields = check_message(it).into_iter();
+        fields.map(move |(field, why)| (format!("messages[{at}].{field}"), why))
+    });
+    for (field, why) in named.take(MAX_NAMED) {
+        wrong.add(field, why);
     }
     let at = messages.len() - 1;
     if last.role != "user" && ROLES.contains(&last.role.as_str()) {
@@ -172,8 +194,45 @@ fn check_messages(messages: &[Message], wrong: &mut Violations) {
     }
 }
 
+/// What is wrong in one message: the field, and what it must be.
+fn check_message(message: &Message) -> Vec<(String, String)> {
+    let mut wrong = Vec::new();
+    let mut add = |field: &str, why: String| wrong.push((field.to_owned(), why));
+    let role = message.role.as_str();
+    if !ROLES.contains(&role) {
+        add("role", "must be `user`, `assistant`, `system` or `tool`".to_owned());
+    }
+    if role != "assistant" && !message.tool_calls.is_empty() {
+        add("toolCalls", "must be empty but in a message of role `assistant`".to_owned());
+    }
+    if role != "tool" && !message.tool_call_id.is_empty() {
+        add("toolCallId", "must be empty but in a message of role `tool`".to_owned());
+    }
+    if message.tool_call_id.len() > MAX_CALL_ID_BYTES {
+        add("toolCallId", format!("must be at most {MAX_CALL_ID_BYTES} bytes"));
+    }
+    for (nth, call) in message.tool_calls.iter().enumerate() {
+        if !(1..=MAX_CALL_ID_BYTES).contains(&call.call_id.len()) {
+            let why = format!("must be 1 to {MAX_CALL_ID_BYTES} bytes");
+            add(&format!("toolCalls[{nth}].callId"), why);
+        }
+        if !(1..=MAX_TOOL_NAME_BYTES).contains(&call.name.len()) {
+            let why = format!("must be 1 to {MAX_TOOL_NAME_BYTES} bytes");
+            add(&format!("toolCalls[{nth}].name"), why);
+        }
+    }
+    wrong
+}
+
+/// The bytes of a message, with the calls in it.
+fn size(message: &Message) -> usize {
+    let calls = message.tool_calls.iter();
+    let calls = calls.map(|it| it.call_id.len() + it.name.len() + it.arguments.len());
+    message.content.len() + message.tool_call_id.len() + calls.sum::<usize>()
+}
+
 fn check_sizes(request: &AskRequest, wrong: &mut Violations) {
-    let messages = request.messages.iter().map(|it| it.content.len());
+    let messages = request.messages.iter().map(size);
     let content = request.system.len() + messages.sum::<usize>();
     if content > MAX_CONTENT_BYTES {
         wrong.add(

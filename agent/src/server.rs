@@ -21,7 +21,6 @@ use crate::reader::{Lost, Reader};
 use crate::registry::{Refused, Registry};
 use crate::request::{self, Violations};
 use crate::turn;
-use model::Models;
 
 /// The largest request, in bytes: past what is allowed, so that most of what is
 /// too large is refused by name.
@@ -78,7 +77,6 @@ pub(crate) fn transport() -> Server {
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) models: Arc<Models>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) life: Lifecycle,
 }
@@ -97,7 +95,7 @@ impl KnowledgeAgent for Service {
     type AskStream = Events;
 
     async fn ask(&self, request: Request<AskRequest>) -> Result<Response<Events>, Status> {
-        let asked = request::ask(request.into_inner(), &self.models);
+        let asked = request::ask(request.into_inner(), &self.engine.models);
         let (question, place) = asked.map_err(|wrong| invalid(&wrong))?;
         let turn = question.key.turn.to_string();
         let draining = self.life.is_draining();

@@ -9,16 +9,15 @@ use std::time::Duration;
 
 use broker::{Bucket, Expected, Record, Records};
 use prost::Message as _;
-use proto::{FORMAT, Message, Session, Transcript, TranscriptTurn, TurnId};
+use proto::{Citation, FORMAT, Message, Session, Transcript, TranscriptTurn, TurnId};
+
+use crate::store::insist;
 
 /// The largest transcript, encoded, in bytes.
 const MAX_BYTES: usize = broker::MAX_RECORD_BYTES - 64 * 1024;
 
 /// How long the past is asked for while the store does not answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The first pause between two tries; each is twice as long as the one before.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The transcripts of all sessions.
 #[derive(Debug, Clone)]
@@ -29,10 +28,99 @@ pub(crate) struct Transcripts {
 /// A session's transcript as it was when a turn began.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
-    /// Messages of the other turns, oldest first; `None` when there were none.
-    pub(crate) messages: Option<Vec<Message>>,
+    /// What the other turns said, oldest first, without what the summary stands
+    /// for.
+    pub(crate) messages: Vec<Message>,
+    /// Where each turn ends in `messages`, and its id.
+    ends: Vec<(usize, String)>,
+    /// What stands for everything before `messages`.
+    pub(crate) summary: Summary,
+    /// The places that tools have found, with their numbers.
+    pub(crate) sources: Vec<Citation>,
+    /// The last turn, if it waits for a human.
+    pub(crate) interrupted: Option<Interrupted>,
+    /// Turns whose ledgers nobody needs any more.
+    pub(crate) ledgers: Vec<String>,
+    /// There were turns.
+    pub(crate) known: bool,
     /// Which of the session's transcripts it was: erasing begins another one.
-    generation: u64,
+    pub(crate) generation: u64,
+}
+
+/// What stands for the oldest turns of a conversation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Empty when there is none.
+    pub(crate) text: String,
+    /// The last turn that it stands for.
+    turn: String,
+    /// How many messages it stands for.
+    pub(crate) messages: u32,
+}
+
+/// A turn that waits for a human: how it was asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Interrupted {
+    pub(crate) model: String,
+    pub(crate) system: String,
+}
+
+impl Past {
+    fn new(transcript: Transcript, turn: &str) -> Self {
+        let Transcript { mut turns, generation, .. } = transcript;
+        turns.retain(|it| it.turn_id != turn);
+        let mut past = Self {
+            known: !turns.is_empty(),
+            interrupted: turns
+                .last()
+                .filter(|it| it.interrupted)
+                .map(|it| Interrupted { model: it.model.clone(), system: it.system.clone() }),
+            summary: Summary {
+                text: transcript.summary,
+                turn: transcript.summarized,
+                messages: transcript.summarized_messages,
+            },
+            generation,
+            ..Self::default()
+        };
+        for it in &turns {
+            past.ledgers.extend(it.ledger.then(|| it.turn_id.clone()));
+            for source in &it.sources {
+                past.sources.retain(|known| known.number != source.number);
+                past.sources.push(source.clone());
+            }
+        }
+        let summarized = turns.iter().position(|it| it.turn_id == past.summary.turn);
+        for it in turns.into_iter().skip(summarized.map_or(0, |at| at + 1)) {
+            past.messages.extend(it.messages);
+            past.ends.push((past.messages.len(), it.turn_id));
+        }
+        past
+    }
+
+    /// Where the first turn begins, with a question, that is not even in part
+    /// among so many of the oldest messages.
+    pub(crate) fn boundary(&self, omitted: usize) -> usize {
+        let asks = |at: usize| self.messages.get(at).is_none_or(|it| it.role == "user");
+        let ends = self.ends.iter().map(|it| it.0);
+        let from = ends.filter(|end| *end >= omitted && asks(*end)).min();
+        if omitted == 0 { 0 } else { from.unwrap_or(self.messages.len()) }
+    }
+
+    /// Has a text stand for everything up to a boundary.
+    pub(crate) fn summarize(&mut self, boundary: usize, text: String) {
+        let last = self.ends.iter().rev().find(|it| it.0 == boundary);
+        self.summary = Summary {
+            text,
+            turn: last.map(|it| it.1.clone()).unwrap_or_default(),
+            messages: self.summary.messages + u32::try_from(boundary).unwrap_or(u32::MAX),
+        };
+        self.messages.drain(..boundary);
+        self.ends.retain(|it| it.0 > boundary);
+        for end in &mut self.ends {
+            end.0 -= boundary;
+        }
+    }
 }
 
 impl Transcripts {
@@ -47,16 +135,11 @@ impl Transcripts {
         let Some(record) = insist(PATIENCE, read).await? else {
             return Ok(Past::default());
         };
-        let turn = turn.to_string();
-        let Transcript { turns: mut others, generation, .. } = decode(&record)?;
-        others.retain(|it| it.turn_id != turn);
-        let known = !others.is_empty();
-        let messages = others.into_iter().flat_map(|it| it.messages);
-        Ok(Past { messages: known.then(|| messages.collect()), generation })
+        Ok(Past::new(decode(&record)?, &turn.to_string()))
     }
 
-    /// Stores a turn as the session's last, in place of what was stored of it.
-    /// Tries for as long as `patience`.
+    /// Stores a turn as the session's last, in place of what was stored of it,
+    /// and the summary of its `past`. Tries for as long as `patience`.
     pub(crate) async fn store(
         &self,
         session: &Session,
@@ -83,39 +166,16 @@ impl Transcripts {
             tracing::info!(?session, "a transcript was erased while its turn ran");
             return Ok(());
         }
-        let value = with(transcript, turn.clone()).encode_to_vec().into();
+        let mut transcript = with(transcript, turn.clone());
+        if past.summary.messages >= transcript.summarized_messages {
+            let Summary { text, turn, messages } = past.summary.clone();
+            transcript.summary = text;
+            (transcript.summarized, transcript.summarized_messages) = (turn, messages);
+        }
+        let value = transcript.encode_to_vec().into();
         self.records.put(Bucket::Transcripts, &key, value, expected).await?;
         Ok(())
     }
-}
-
-/// Tries again after a conflict, and after a pause when the store does not
-/// answer, until `patience` is over.
-async fn insist<T, F>(
-    patience: Duration,
-    attempt: impl Fn() -> F + Send + Sync,
-) -> broker::Result<T>
-where
-    T: Send,
-    F: Future<Output = broker::Result<T>> + Send,
-{
-    let trying = async {
-        let mut pause = PAUSE;
-        loop {
-            match attempt().await {
-                Err(broker::Error::Conflict) => {}
-                Err(broker::Error::Unavailable(reason) | broker::Error::NoRoom(reason)) => {
-                    tracing::debug!(reason, "a transcript waits for the store");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
-                done => return done,
-            }
-        }
-    };
-    tokio::time::timeout(patience, trying).await.unwrap_or_else(|_| {
-        Err(broker::Error::Unavailable("the store did not answer in time".to_owned()))
-    })
 }
 
 fn decode(record: &Record) -> broker::Result<Transcript> {
@@ -135,6 +195,10 @@ fn with(mut transcript: Transcript, turn: TranscriptTurn) -> Transcript {
     let turn = fit(turn);
     let mut turns = VecDeque::from(std::mem::take(&mut transcript.turns));
     turns.retain(|it| it.turn_id != turn.turn_id);
+    // Who stores a turn has begun after the others had ended.
+    for turn in &mut turns {
+        turn.ledger = false;
+    }
     turns.push_back(turn);
     let mut size: usize = turns.iter().map(size_of_turn).sum();
     while size > MAX_BYTES {
@@ -177,6 +241,30 @@ fn size_of_turn(turn: &TranscriptTurn) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_summary_stands_for_whole_turns_and_ends_where_a_question_begins() {
+        let mut resumed = turn(3, 3, 3);
+        resumed.messages.remove(0);
+        let turns = vec![turn(1, 3, 3), turn(2, 3, 3), resumed, turn(4, 3, 3)];
+        let transcript = Transcript { turns, ..Transcript::default() };
+        let past = Past::new(transcript.clone(), "9");
+        for (omitted, boundary) in [(0, 0), (1, 2), (2, 2), (3, 5), (4, 5), (5, 5), (6, 7), (7, 7)]
+        {
+            assert_eq!(past.boundary(omitted), boundary, "{omitted}");
+        }
+        let mut past = past;
+        past.summarize(5, "they spoke".to_owned());
+        assert_eq!((past.messages.len(), past.boundary(1)), (2, 2));
+        let Summary { text: summary, turn: summarized, messages: summarized_messages } =
+            past.summary.clone();
+        assert_eq!((summarized.as_str(), summarized_messages), ("3", 5));
+        let stored = Transcript { summary, summarized, summarized_messages, ..transcript };
+        let mut later = Past::new(stored, "9");
+        assert_eq!((later.messages.len(), later.boundary(1)), (2, 2));
+        later.summarize(2, String::new());
+        assert_eq!(later.summary.messages, 7);
+    }
 
     fn turn(id: usize, question: usize, answer: usize) -> TranscriptTurn {
         let message = |role: &str, size: usize| Message {

@@ -9,7 +9,7 @@ use process::Lifecycle;
 use proto::Cancelled;
 use proto::ask_event::Kind;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Stop};
 use crate::registry::Seat;
 use crate::request::Question;
 
@@ -24,31 +24,48 @@ pub(crate) async fn run(engine: Arc<Engine>, question: Question, seat: Seat, lif
     };
     tokio::select! {
         biased;
-        () = seat.stop.forget.cancelled() => tracing::debug!(%turn, "superseded"),
         () = seat.abandoned() => tracing::info!(%turn, "abandoned"),
         () = deserted => tracing::info!(%turn, "abandoned in the drain"),
-        () = complete(&engine, &question, &seat) => {}
+        end = Box::pin(complete(&engine, &question, &seat)) => {
+            tracing::debug!(%turn, ?end, "ended");
+            if let Some(end) = end {
+                seat.writer.end(end);
+            } else {
+                tracing::info!(%turn, "superseded");
+            }
+        }
     }
 }
 
-async fn complete(engine: &Engine, question: &Question, seat: &Seat) {
+/// How the turn ends; `None` when it ends without a word.
+async fn complete(engine: &Engine, question: &Question, seat: &Seat) -> Option<Kind> {
     let cancelled = || Kind::Cancelled(Cancelled {});
-    let past = tokio::select! {
+    let begun = tokio::select! {
         biased;
-        () = seat.stop.cancel.cancelled() => return seat.writer.end(cancelled()),
-        past = engine.past(question) => past,
+        () = seat.cancel.cancelled() => return unread(seat, cancelled()),
+        begun = engine.begin(question, &seat.writer) => begun,
     };
-    let past = match past {
-        Ok(past) => past,
-        Err(failure) => return seat.writer.end(Kind::Failed(failure.into())),
+    let mut turn = match begun {
+        Ok(turn) => turn,
+        Err(Stop::Failed(failure)) => return unread(seat, Kind::Failed(failure.into())),
+        Err(Stop::Superseded) => return None,
     };
-    let end = tokio::select! {
+    let ended = tokio::select! {
         biased;
-        () = seat.stop.cancel.cancelled() => cancelled(),
-        end = engine.answer(question, &past, &seat.writer) => end,
+        () = seat.cancel.cancelled() => Ok(cancelled()),
+        ended = engine.answer(&mut turn) => ended,
     };
-    let answer = seat.writer.answer();
-    let end = engine.remember(question, &past, answer, end).await;
-    tracing::debug!(turn = %question.key.turn, end = ?end, "ended");
-    seat.writer.end(end);
+    let end = match ended {
+        Ok(end) => end,
+        Err(Stop::Failed(failure)) => Kind::Failed(failure.into()),
+        Err(Stop::Superseded) => return None,
+    };
+    Some(engine.close(&turn, end).await)
+}
+
+/// The end of a turn whose past was not read. Who has something of it keeps it
+/// and may ask again: an end now would take that back.
+fn unread(seat: &Seat, end: Kind) -> Option<Kind> {
+    seat.writer.open(None);
+    (!seat.shown).then_some(end)
 }

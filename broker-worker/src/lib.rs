@@ -56,8 +56,8 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             patience: Duration::from_secs(15),
-            silence: Duration::from_secs(3 * 60),
-            turn: Duration::from_secs(15 * 60),
+            silence: Duration::from_mins(3),
+            turn: Duration::from_mins(15),
         }
     }
 }

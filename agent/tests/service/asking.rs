@@ -5,7 +5,7 @@ use std::time::Duration;
 use agent::{Agent, Config};
 use hyper_util::rt::TokioIo;
 use process::Lifecycle;
-use proto::{AskRequest, CancelRequest, Resume};
+use proto::{AskRequest, CancelRequest, Decision, Resume, ToolCall};
 use testkit::model::Script;
 use tonic::Code;
 use tonic::transport::Endpoint;
@@ -40,7 +40,6 @@ fn wrong_requests() -> Vec<(AskRequest, &'static [&'static str])> {
         (with(|it| it.model = "gpt".into()), &["model"]),
         (with(|it| it.model = "openai/a b".into()), &["model"]),
         (with(|it| it.resume_after = u32::MAX), &["resumeAfter"]),
-        (with(|it| it.resume = Some(Resume::default())), &["resume"]),
         (with(|it| it.messages[0].content = " \n".into()), &["messages[0].content"]),
         (with(|it| it.messages[0].content = "x".repeat(524_289)), &["messages"]),
         (with(|it| it.system = "x".repeat(524_289)), &["messages"]),
@@ -51,10 +50,57 @@ fn wrong_requests() -> Vec<(AskRequest, &'static [&'static str])> {
     ]
 }
 
+/// The same, of decisions and of the tools in a history.
+fn wrong_calls() -> Vec<(AskRequest, &'static [&'static str])> {
+    let with = |change: fn(&mut AskRequest)| {
+        let mut request = question("hello");
+        change(&mut request);
+        request
+    };
+    vec![
+        (
+            with(|it| it.resume = Some(Resume::default())),
+            &["messages", "resume.turnId", "resume.decisions"],
+        ),
+        (
+            with(|it| {
+                it.turn_id = "0192f0c1-0000-7000-8000-000000000001".into();
+                let turn_id = it.turn_id.to_uppercase();
+                let decisions = vec![Decision { r#type: "edit".into(), ..Decision::default() }];
+                (it.messages, it.resume) = (vec![], Some(Resume { turn_id, decisions }));
+            }),
+            &[
+                "resume.decisions[0].callId",
+                "resume.decisions[0].argumentsHash",
+                "resume.decisions[0].arguments",
+                "resume.turnId",
+            ],
+        ),
+        (
+            with(|it| it.messages[0].tool_calls = vec![ToolCall::default()]),
+            &[
+                "messages[0].toolCalls",
+                "messages[0].toolCalls[0].callId",
+                "messages[0].toolCalls[0].name",
+            ],
+        ),
+        (with(|it| it.messages[0].tool_call_id = "x".into()), &["messages[0].toolCallId"]),
+        (
+            with(|it| {
+                let arguments = "x".repeat(524_289);
+                let call = ToolCall { call_id: "1".into(), name: "t".into(), arguments };
+                it.messages.insert(0, message("assistant", ""));
+                it.messages[0].tool_calls.push(call);
+            }),
+            &["messages"],
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn every_field_that_is_wrong_is_named() {
     let world = World::new().await;
-    for (request, fields) in wrong_requests() {
+    for (request, fields) in wrong_requests().into_iter().chain(wrong_calls()) {
         let refused = world.ask(request).await.unwrap_err();
         assert_eq!(wrong(&refused), fields, "{refused:?}");
     }

@@ -4,13 +4,25 @@
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod knowledge;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod prompts;
+#[cfg(test)]
+mod reviews;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod turns;
 #[cfg(test)]

@@ -93,7 +93,7 @@ async fn a_configuration_that_cannot_work_is_refused_at_start_in_one_line() {
         (None, key("a\nb"), None, "key holds characters"),
         (None, local("ftp://x"), None, "must be an http or https URL"),
         (None, none(), Some("missing"), "No such file"),
-        (None, none(), Some(""), "holds no .md or .txt file"),
+        (None, none(), Some(""), "holds no .md, .txt, .html or .pdf file"),
     ] {
         let config = Config {
             model: model.map(str::to_owned),

@@ -109,7 +109,7 @@ async fn earlier_messages_are_the_history_of_a_session_that_has_none() {
 }
 
 #[tokio::test]
-async fn instructions_come_from_the_request_or_else_from_the_configuration() {
+async fn instructions_are_the_configured_ones_and_then_those_of_the_request() {
     let configured = |config: &mut agent::Config| config.system = Some("Be brief.".to_owned());
     let world = World::with(configured, records().await).await;
     world.answer(question("one")).await;
@@ -118,7 +118,7 @@ async fn instructions_come_from_the_request_or_else_from_the_configuration() {
     world.answer(asked).await;
     let system = |at: usize| world.model.calls()[at].body["messages"][0].clone();
     assert_eq!(system(0)["content"], "Be brief.");
-    assert_eq!(system(1)["content"], "Be loud.");
+    assert_eq!(system(1)["content"], "Be brief.\n\nBe loud.");
 }
 
 #[tokio::test]

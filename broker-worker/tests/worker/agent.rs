@@ -50,7 +50,18 @@ pub(crate) fn said(run: u32, index: u32, text: &str) -> Line {
 }
 
 pub(crate) fn rewind(run: u32) -> Line {
-    Line::Say(AskEvent { index: 0, run, kind: Some(ask_event::Kind::Rewind(Rewind { to: 0 })) })
+    rewind_to(run, 0)
+}
+
+/// The beginning of a run that has everything up to an index in common with the
+/// one before it.
+pub(crate) fn rewind_to(run: u32, to: u32) -> Line {
+    Line::Say(AskEvent { index: to, run, kind: Some(ask_event::Kind::Rewind(Rewind { to })) })
+}
+
+pub(crate) fn tool_call(run: u32, index: u32) -> Line {
+    let call = proto::ToolCall { call_id: index.to_string(), ..proto::ToolCall::default() };
+    Line::Say(AskEvent { index, run, kind: Some(ask_event::Kind::ToolCall(call)) })
 }
 
 pub(crate) fn completed(index: u32) -> Line {

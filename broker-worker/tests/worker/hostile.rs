@@ -7,7 +7,7 @@ use broker::Admission;
 use proto::{Event, code, event};
 use tonic::Code;
 
-use crate::agent::{Line, completed, ended, rewind, said, text};
+use crate::agent::{Line, completed, ended, rewind, rewind_to, said, text};
 use crate::shop::Shop;
 use crate::{failure, spoken};
 
@@ -76,9 +76,13 @@ async fn an_index_that_does_not_grow_ends_the_turn() {
 
 #[tokio::test]
 async fn another_run_must_take_back_the_one_before_it() {
-    let script = vec![vec![said(7, 1, "kept")], vec![said(9, 2, "mixed"), ended(9, 3)]];
-    let (kept, code, _) = fails(script).await;
-    assert_eq!((kept.as_str(), code.as_str()), ("kept", code::AGENT_BROKEN));
+    let mixed = vec![said(9, 2, "mixed"), ended(9, 3)];
+    // More than there is, and not to where it goes on.
+    let beyond = vec![rewind_to(9, 2), said(9, 3, "mixed"), ended(9, 4)];
+    for other in [mixed, beyond] {
+        let (kept, code, _) = fails(vec![vec![said(7, 1, "kept")], other]).await;
+        assert_eq!((kept.as_str(), code.as_str()), ("kept", code::AGENT_BROKEN));
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl Shop {
     /// An agent that does the n-th list of lines in its n-th call.
     pub(crate) async fn new(script: Vec<Vec<Line>>) -> Self {
         // No test waits for a lease to end: what is handed over is given back.
-        Self::with(1, script, Duration::from_secs(3600)).await
+        Self::with(1, script, Duration::from_hours(1)).await
     }
 
     /// So many agents, of whom whoever is asked does the next list of lines, and

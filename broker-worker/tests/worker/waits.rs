@@ -8,11 +8,11 @@ use testkit::proxy::{Direction, Proxy};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use crate::agent::{Line, completed, ended, rewind, said, text};
+use crate::agent::{Line, completed, ended, rewind, rewind_to, said, text, tool_call};
 use crate::shop::Shop;
-use crate::{failure, shown, spoken};
+use crate::{failure, kinds, shown, spoken};
 
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn an_agent_that_falls_silent_fails_the_turn_and_is_told_to_stop() {
@@ -59,6 +59,28 @@ async fn another_agent_is_asked_when_one_fails_and_the_text_stays_exact() {
     assert_eq!(has, [(0, 0), (7, 2), (9, 2)]);
     let asked = shop.asked();
     assert_ne!(asked[0], asked[1], "the one that failed is passed over");
+}
+
+#[tokio::test]
+async fn another_agent_goes_on_from_the_last_step_and_what_was_said_before_it_stays() {
+    let broken = || Line::Break(Code::Unavailable);
+    let first =
+        vec![said(7, 1, "a"), said(7, 2, "b"), tool_call(7, 3), said(7, 4, "lost"), broken()];
+    let second = vec![rewind_to(9, 3), said(9, 4, "c"), tool_call(9, 5), broken()];
+    // It has all that is known, and a place that was stored before.
+    let third = vec![rewind_to(8, 5), said(8, 6, "d"), broken()];
+    let fourth = vec![said(8, 5, "known"), said(8, 7, "e"), ended(8, 8)];
+    let shop = Shop::with(2, vec![first, second, third, fourth], NEVER).await;
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    let (events, state) = shop.until_end(&turn).await;
+    assert_eq!(shown(&events), "abcde");
+    let (run, last) = (state.run, (state.last_index, state.furthest));
+    assert_eq!((run, last, state.ending()), (8, (8, 8), Ending::Completed));
+    let has: Vec<_> = shop.calls().iter().map(|it| (it.resume_run, it.resume_after)).collect();
+    assert_eq!(has, [(0, 0), (7, 4), (9, 5), (8, 6)]);
+    let calls = kinds(&events).into_iter().filter(|it| *it == "tool_call").count();
+    assert_eq!(calls, 2, "no call is told twice");
 }
 
 #[tokio::test]

@@ -1,0 +1,146 @@
+//! A turn under way: what it was asked, what was before it, and what it has done.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::{Failure, Model};
+use proto::ask_event::Kind;
+use proto::{Citation, Message, TranscriptTurn};
+
+use super::cite::Sources;
+use super::{conversation, too_long};
+use crate::buffer::{TooLong, Writer};
+use crate::ledger::Book;
+use crate::request::Question;
+use crate::transcript::Past;
+
+/// A turn under way.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(super) question: &'a Question,
+    pub(super) past: Past,
+    pub(super) book: Book,
+    pub(super) writer: &'a Writer,
+    /// Asked in this order.
+    pub(super) models: Vec<Arc<dyn Model>>,
+    /// Everything that the model is told beside the conversation.
+    pub(super) system: String,
+    /// Calls of earlier turns still wait for a human.
+    pub(super) undecided: bool,
+    /// A summary was tried in vain.
+    pub(super) unsummarized: bool,
+    /// Calls of earlier turns, which this one may carry out.
+    asked: HashSet<String>,
+    sources: Mutex<Sources>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        question: &'a Question,
+        past: Past,
+        book: Book,
+        writer: &'a Writer,
+        models: Vec<Arc<dyn Model>>,
+    ) -> Self {
+        let calls = past.messages.iter().flat_map(|it| &it.tool_calls);
+        let asked = calls.map(|it| it.call_id.clone()).collect();
+        let mut sources = Sources::new(past.sources.clone());
+        for call in book.inherited().iter().flat_map(|it| &it.calls) {
+            sources.add(&call.sources);
+        }
+        for kind in writer.said() {
+            if let Kind::Citation(citation) = kind {
+                sources.was_cited(citation.number);
+            }
+        }
+        let sources = Mutex::new(sources);
+        Self {
+            question,
+            past,
+            book,
+            writer,
+            models,
+            system: String::new(),
+            undecided: false,
+            unsummarized: false,
+            asked,
+            sources,
+        }
+    }
+
+    /// Says something to the turn's readers.
+    pub(super) fn say(&self, kind: Kind) -> Result<(), Failure> {
+        self.writer.say(kind).map(drop).map_err(|TooLong| too_long())
+    }
+
+    /// The places that the turn's tools have found.
+    pub(super) fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers what a tool has found.
+    pub(super) fn found(&self, found: Vec<Citation>) -> Vec<Citation> {
+        let mut sources = self.sources();
+        let numbered = sources.number(found);
+        sources.add(&numbered);
+        numbered
+    }
+
+    /// What the turn itself has added to the conversation.
+    pub(super) fn messages(&self, said: &[Kind]) -> Vec<Message> {
+        conversation::messages(said, &self.asked)
+    }
+
+    /// What the user asked in this turn, with what came before it in a session
+    /// that had nothing.
+    pub(super) fn input(&self) -> Vec<Message> {
+        let earlier = if self.past.known { &[][..] } else { &self.question.earlier };
+        earlier.iter().chain(&self.question.input).cloned().collect()
+    }
+
+    /// Everything from the turn's question on.
+    pub(super) fn since(&self) -> Vec<Message> {
+        let said = self.messages(&self.writer.said());
+        self.input().into_iter().chain(said).collect()
+    }
+
+    /// The last thing that the user said.
+    pub(super) fn asks(&self) -> &str {
+        let past = self.past.messages.iter().rev().find(|it| it.role == "user");
+        self.question.input.as_ref().or(past).map_or("", |it| it.content.as_str())
+    }
+
+    /// The arguments with which an earlier turn's model asked for a call.
+    pub(super) fn first_arguments(&self, call_id: &str) -> Option<&str> {
+        let mut calls = self.past.messages.iter().flat_map(|it| &it.tool_calls);
+        calls.find(|it| it.call_id == call_id).map(|it| it.arguments.as_str())
+    }
+
+    /// Instructions that came with the question, or with that of the turn that
+    /// is resumed.
+    pub(super) fn instructions(&self) -> &str {
+        let resumed = self.past.interrupted.as_ref().filter(|_| self.question.resume.is_some());
+        let own = self.question.system.as_deref();
+        own.or(resumed.map(|it| it.system.as_str())).unwrap_or_default()
+    }
+
+    /// The turn as the session's transcript keeps it. One that said nothing and
+    /// asked nothing new has no messages.
+    pub(super) fn record(&self, end: &Kind) -> TranscriptTurn {
+        let said = self.messages(&self.writer.said());
+        let worth = !said.is_empty() || matches!(end, Kind::Completed(_) | Kind::Interrupted(_));
+        let messages = if worth { self.since() } else { Vec::new() };
+        let interrupted = matches!(end, Kind::Interrupted(_));
+        let kept = |it: &str| if interrupted { it.to_owned() } else { String::new() };
+        TranscriptTurn {
+            turn_id: self.question.key.turn.to_string(),
+            messages,
+            at: Some(proto::timestamp(process::clock::now())),
+            interrupted,
+            ledger: self.book.exists(),
+            model: kept(self.models.first().map_or("", |it| it.name())),
+            system: kept(self.instructions()),
+            sources: self.sources().kept(),
+        }
+    }
+}
