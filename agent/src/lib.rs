@@ -22,6 +22,7 @@ mod transcript;
 mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::Records;
 use futures::{Stream, StreamExt as _};
@@ -102,6 +103,12 @@ impl Agent {
     /// The model that answers by default, for people.
     pub fn model(&self) -> String {
         self.model.to_string()
+    }
+
+    /// Waits, at most so long, until every server of tools was tried once;
+    /// whether all were. The start has waited a little already.
+    pub async fn tried_servers(&self, time: Duration) -> bool {
+        self.service.engine.tools.tried(time).await
     }
 
     /// Serves on these connections until the drain: then health says so, no

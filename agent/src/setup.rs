@@ -52,7 +52,9 @@ pub(crate) async fn set_up(
     let model = introduced(&standard, &models, &library, &config.knowledge).await?;
     library.watch(&life.behind());
     let servers = Servers::start(config.servers, config.pins, life.behind());
-    servers.ready(CONNECT).await;
+    if !servers.ready(CONNECT).await {
+        tracing::info!("some servers of tools do not answer yet; their tools come when they do");
+    }
     let engine = Engine {
         transcripts: Transcripts::new(Arc::clone(&records)),
         ledgers: Ledgers::new(Arc::clone(&records)),

@@ -7,6 +7,7 @@ mod search_knowledge;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use knowledge::Library;
 use memory::Memories;
@@ -33,6 +34,11 @@ impl Toolbox {
             Arc::new(Recall::new(memories.clone())),
         ];
         Self { own: own.into(), servers }
+    }
+
+    /// Waits until every server was tried once, at most so long; whether all were.
+    pub(crate) async fn tried(&self, time: Duration) -> bool {
+        self.servers.ready(time).await
     }
 
     /// What is offered now.

@@ -14,6 +14,8 @@ mod models;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]
+mod published;
+#[cfg(test)]
 mod reviews;
 #[cfg(test)]
 mod runs;

@@ -60,6 +60,7 @@ impl World {
         change(&mut config);
         let life = Lifecycle::new();
         let agent = Agent::new(config, records, life.clone()).await.unwrap();
+        assert!(agent.tried_servers(Duration::from_mins(1)).await);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = agent.clone();

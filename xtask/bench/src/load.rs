@@ -23,7 +23,7 @@ use crate::reader::{DIRECT, Dialect, Reader, WEIR};
 use testkit::cost::{self, Cost, Process};
 
 /// How long after its last token a session may still take.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_mins(1);
 /// How often the memory of the servers is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 

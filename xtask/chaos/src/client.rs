@@ -13,7 +13,7 @@ use testkit::sse::{Frame, Sse};
 use tokio::time::{Instant, sleep};
 
 /// How long a client tries before it gives an answer up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(20);
 /// The pause between two tries.

@@ -32,7 +32,7 @@ const FRAMES: usize = 200;
 /// Cuts at a time.
 const AT_ONCE: usize = 8;
 /// How long a turn may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(ground: Ground) -> Result<Score> {
     let mut score = Score::new("C14", ground.seed);

@@ -24,7 +24,7 @@ const ERASURES: (usize, usize) = (12, 8);
 /// Tokens of an answer, and milliseconds between them.
 const ANSWER: (usize, u64) = (60, 15);
 /// How long an erasure may take while workers die.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A session that is erased again and again.
 struct Session {

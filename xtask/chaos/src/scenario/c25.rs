@@ -33,7 +33,7 @@ const MEASURED: Duration = Duration::from_secs(6);
 const LOADS: [(u32, Duration); 3] =
     [(1, Duration::from_secs(8)), (2, Duration::from_secs(8)), (3, Duration::from_secs(30))];
 /// How long a turn may wait and run, and how soon everything is as before.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
+const PATIENCE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(10));
 
 /// What became of the questions of one phase.
 #[derive(Debug, Default)]
