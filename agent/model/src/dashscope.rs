@@ -17,6 +17,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::connection::{Connection, Seat};
+use crate::finish;
 use crate::{Answer, Failure, Model, Prompt, chat, reply, sse};
 
 use answer::Generation;
@@ -106,7 +107,7 @@ async fn read(response: Response, generation: Generation) -> Result<Answer, Fail
         return Ok(reply::said(events, generation).boxed());
     }
     if !kind.starts_with("application/json") {
-        return Err(answer::unstreamed());
+        return Err(finish::unstreamed());
     }
     let body = sse::whole(response, MAX_WHOLE).await?;
     let said = generation.whole(&body)?;

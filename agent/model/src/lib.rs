@@ -10,11 +10,13 @@ mod connection;
 mod dashscope;
 mod embeddings;
 mod fault;
+mod finish;
 mod models;
 mod openai;
 mod place;
 mod reply;
 mod sse;
+mod used;
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{Connection, Seat};
 use crate::fault::Kind;
+use crate::finish;
 use crate::{Answer, Failure, Model, Prompt, Said, chat, reply, sse};
 
 use answer::Completion;
@@ -101,7 +102,7 @@ async fn read(
         return Ok(reply::said(events, completion).boxed());
     }
     if !kind.starts_with("application/json") {
-        return Err(answer::unstreamed());
+        return Err(finish::unstreamed());
     }
     let body = sse::whole(response, MAX_WHOLE).await?;
     let said = completion.whole(&body)?;

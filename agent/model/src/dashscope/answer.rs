@@ -16,6 +16,7 @@ use super::fault;
 use super::flow::Flow;
 use crate::calls::Calls;
 use crate::connection::Connection;
+use crate::finish::{Finish, strange, unstreamed};
 use crate::reply::{Dialect, Next};
 use crate::sse::Sse;
 use crate::{Failure, Said, sse};
@@ -32,15 +33,6 @@ pub(super) struct Generation {
     finish: Option<Finish>,
     /// Whether anything of the answer has come.
     begun: bool,
-}
-
-/// Why the model stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finish {
-    Stop,
-    Calls,
-    Length,
-    Filter,
 }
 
 impl Generation {
@@ -85,7 +77,7 @@ impl Generation {
 
     fn event(&mut self, mut event: Event, said: &mut VecDeque<Said>) -> Result<(), Failure> {
         let used = event.usage.take();
-        let tokens = used.as_ref().map(|it| it.output_tokens);
+        let tokens = used.as_ref().map(|it| it.completion_tokens);
         // Every event counts along: the last count is the one.
         self.usage = used.map(|it| it.usage(&self.model)).or(self.usage.take());
         let (piece, reason) = event.said();
@@ -148,25 +140,7 @@ impl Dialect for Generation {
 
     fn end(&mut self, said: &mut VecDeque<Said>) -> Result<(), Failure> {
         let finish = self.finish.ok_or_else(sse::cut)?;
-        let reason = match finish {
-            Finish::Stop if self.calls.is_empty() => "stop",
-            Finish::Calls if self.calls.is_empty() => {
-                return Err(Failure::passing(
-                    code::MODEL_ERROR,
-                    "the model asked for tools and named none",
-                ));
-            }
-            Finish::Stop | Finish::Calls => {
-                said.extend(self.calls.whole()?.into_iter().map(Said::ToolCall));
-                "tool_calls"
-            }
-            // The last call may be torn, and nothing says whether it is.
-            Finish::Length => "length",
-            Finish::Filter => "content_filter",
-        };
-        said.extend(self.usage.take().map(Said::Usage));
-        said.push_back(Said::Finished(reason));
-        Ok(())
+        finish.tell(&mut self.calls, self.usage.take(), said)
     }
 }
 
@@ -189,16 +163,6 @@ fn error(value: &Value, failed: bool) -> Option<&Value> {
     }
     let coded = value["code"].as_str().is_some_and(|it| !it.is_empty());
     (failed || (coded && value["output"].is_null())).then_some(value)
-}
-
-fn strange(error: &serde_json::Error) -> Failure {
-    tracing::warn!(at = error.column(), "the model's endpoint sent something that is no answer");
-    Failure::passing(code::MODEL_ERROR, "the model's endpoint sent something that is no answer")
-}
-
-/// The failure of a success that is no answer.
-pub(super) fn unstreamed() -> Failure {
-    Failure::lasting(code::MODEL_ERROR, "the model's endpoint does not stream its answers")
 }
 
 #[cfg(test)]

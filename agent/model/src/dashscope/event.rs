@@ -1,11 +1,11 @@
 //! One event's data, or a whole result, as the service and what stands in for
 //! it really send them: fields may be missing, null or unknown.
 
-use proto::Usage;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::calls::Fragment;
+use crate::used::{Used, nullable};
 
 /// A result.
 #[derive(Debug, Default, Deserialize)]
@@ -50,22 +50,6 @@ pub(super) struct Piece {
     pub(super) calls: Vec<Fragment>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Used {
-    #[serde(default, deserialize_with = "nullable")]
-    input_tokens: u32,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(super) output_tokens: u32,
-    prompt_tokens_details: Option<Details>,
-    output_tokens_details: Option<Details>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Details {
-    cached_tokens: Option<u32>,
-    reasoning_tokens: Option<u32>,
-}
-
 impl Event {
     /// What it carries, and why the answer ended, if it did.
     pub(super) fn said(self) -> (Piece, Option<String>) {
@@ -96,28 +80,4 @@ fn text(content: Value) -> String {
         Value::Array(parts) => parts.iter().filter_map(|it| it["text"].as_str()).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
     }
-}
-
-impl Used {
-    /// As the contract says it.
-    pub(super) fn usage(self, model: &str) -> Usage {
-        let input = self.prompt_tokens_details.unwrap_or_default();
-        let output = self.output_tokens_details.unwrap_or_default();
-        Usage {
-            input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens,
-            reasoning_tokens: output.reasoning_tokens.unwrap_or(0),
-            cached_tokens: input.cached_tokens.unwrap_or(0),
-            model: model.to_owned(),
-            ..Usage::default()
-        }
-    }
-}
-
-fn nullable<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::chunk::{Chunk, Delta};
 use crate::calls::{Calls, Fragment};
 use crate::connection::Connection;
+use crate::finish::{Finish, strange, unstreamed};
 use crate::reply::{Dialect, Next};
 use crate::sse::Sse;
 use crate::{Failure, Said, sse};
@@ -25,15 +26,6 @@ pub(super) struct Completion {
     calls: Calls,
     usage: Option<Usage>,
     finish: Option<Finish>,
-}
-
-/// Why the model stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finish {
-    Stop,
-    Calls,
-    Length,
-    Filter,
 }
 
 impl Completion {
@@ -127,25 +119,7 @@ impl Dialect for Completion {
 
     fn end(&mut self, said: &mut VecDeque<Said>) -> Result<(), Failure> {
         let finish = self.finish.ok_or_else(sse::cut)?;
-        let reason = match finish {
-            Finish::Stop if self.calls.is_empty() => "stop",
-            Finish::Calls if self.calls.is_empty() => {
-                return Err(Failure::passing(
-                    code::MODEL_ERROR,
-                    "the model asked for tools and named none",
-                ));
-            }
-            Finish::Stop | Finish::Calls => {
-                said.extend(self.calls.whole()?.into_iter().map(Said::ToolCall));
-                "tool_calls"
-            }
-            // The last call may be torn, and nothing says whether it is.
-            Finish::Length => "length",
-            Finish::Filter => "content_filter",
-        };
-        said.extend(self.usage.take().map(Said::Usage));
-        said.push_back(Said::Finished(reason));
-        Ok(())
+        finish.tell(&mut self.calls, self.usage.take(), said)
     }
 }
 
@@ -165,16 +139,6 @@ fn finish(reason: &str) -> Result<Finish, Failure> {
 fn error(value: &Value) -> Option<&Value> {
     let inner = value.get("error").filter(|it| !it.is_null());
     inner.or_else(|| (value["object"] == "error").then_some(value))
-}
-
-fn strange(error: &serde_json::Error) -> Failure {
-    tracing::warn!(at = error.column(), "the model's endpoint sent something that is no answer");
-    Failure::passing(code::MODEL_ERROR, "the model's endpoint sent something that is no answer")
-}
-
-/// The failure of a success that is no answer.
-pub(super) fn unstreamed() -> Failure {
-    Failure::lasting(code::MODEL_ERROR, "the model's endpoint does not stream its answers")
 }
 
 #[cfg(test)]
