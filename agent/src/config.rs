@@ -41,7 +41,7 @@ pub struct Config {
     pub fallback: Vec<String>,
     /// Where models are, under the names that requests use for them.
     pub providers: BTreeMap<String, Provider>,
-    /// Instructions for questions that bring none.
+    /// The operator's instructions; those of a request stand behind them.
     pub system: Option<String>,
     /// How long a turn runs on without a reader, and how long an ended turn is
     /// kept for one.

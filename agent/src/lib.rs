@@ -105,6 +105,11 @@ impl Agent {
         self.model.to_string()
     }
 
+    /// The most that it lets a turn take.
+    pub fn turn_limit(&self) -> Duration {
+        self.service.engine.times.turn
+    }
+
     /// Waits, at most so long, until every server of tools was tried once;
     /// whether all were. The start has waited a little already.
     pub async fn tried_servers(&self, time: Duration) -> bool {

@@ -11,6 +11,7 @@ use process::Lifecycle;
 use proto::knowledge_agent_server::{KnowledgeAgent, KnowledgeAgentServer};
 use proto::{AskEvent, AskRequest, CancelRequest, CancelResponse};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
@@ -37,6 +38,10 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// A caller that does not answer a ping is gone, and its readers with it.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_WAIT: Duration = Duration::from_secs(10);
+
+/// A turn that says nothing, as while a tool takes its time, says that it goes
+/// on.
+const ALIVE_EVERY: Duration = Duration::from_secs(30);
 
 /// The metadata that names the turn, also when its id was made here.
 const TURN_ID: &str = "weir-turn-id";
@@ -126,7 +131,10 @@ impl KnowledgeAgent for Service {
 fn events(reader: Reader) -> Events {
     Box::pin(futures::stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
-        let event = reader.next().await?;
+        let Ok(event) = timeout(ALIVE_EVERY, reader.next()).await else {
+            return Some((Ok(AskEvent::alive()), Some(reader)));
+        };
+        let event = event?;
         let lost = |Lost| Status::unavailable("the turn stopped here; ask again");
         let reader = event.is_ok().then_some(reader);
         Some((event.map_err(lost), reader))
@@ -151,5 +159,31 @@ fn refused(why: Refused) -> Status {
             ErrorDetails::with_retry_info(Some(Duration::from_secs(1))),
         ),
         Refused::Draining => Status::unavailable("the agent is stopping"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Key, Limits, Place};
+    use futures::StreamExt as _;
+    use proto::{Session, TurnId};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_takes_its_time_says_that_it_goes_on() {
+        let grace = Duration::from_secs(30);
+        let registry = Registry::new(Limits { running: 1, ended: 1, ended_bytes: 1024, grace });
+        let session = Session::parse("ann", "s").unwrap();
+        let key = Key { session, turn: TurnId::new() };
+        let nothing = Place { run: 0, index: 0 };
+        let (reader, seat) = registry.attach(&key, nothing, false).unwrap();
+        let mut events = events(reader);
+        for _ in 0..3 {
+            assert!(events.next().await.unwrap().unwrap().is_alive());
+        }
+        let seat = seat.unwrap();
+        seat.writer.say(proto::ask_event::Kind::Text("x".to_owned())).unwrap();
+        let said = events.next().await.unwrap().unwrap();
+        assert_eq!((said.index, said.is_alive()), (1, false), "no index is used up");
     }
 }

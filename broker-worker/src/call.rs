@@ -92,12 +92,16 @@ struct Call {
 impl Call {
     async fn next(&mut self) -> Said {
         let times = self.agents.times;
-        let (capped, silent) = (self.began + times.turn, Instant::now() + times.silence);
+        let (capped, mut silent) = (self.began + times.turn, Instant::now() + times.silence);
         loop {
             let Ok(said) = timeout_at(capped.min(silent), self.said()).await else {
                 return self.out_of_time(Instant::now() >= capped);
             };
             let broken = match said {
+                Ok(Some(event)) if event.is_alive() => {
+                    silent = Instant::now() + times.silence;
+                    None
+                }
                 Ok(Some(event)) => match self.hear(event) {
                     Ok(Some(said)) => return said,
                     Ok(None) => None,

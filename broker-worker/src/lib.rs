@@ -45,7 +45,7 @@ pub struct Times {
     /// long as a restart takes.
     pub patience: Duration,
     /// For the next event of an agent whose link is alive (`agent_silent`).
-    /// 3 minutes: longer than an agent itself waits for its model and its store.
+    /// 3 minutes: an agent says every 30 s that a turn goes on.
     pub silence: Duration,
     /// For the end of the turn in one attempt, however the agent behaves
     /// (`turn_timeout`). 15 minutes: longer than an agent itself lets a turn run.

@@ -112,6 +112,11 @@ pub(crate) struct Worker {
     pub(crate) store: Nats,
     #[command(flatten)]
     pub(crate) slots: Slots,
+    /// How long a turn may take here, in seconds; let it be longer than what
+    /// the agents allow
+    #[arg(long, env = "WEIR_TURN_LIMIT", value_name = "SECONDS", default_value_t = 900,
+          value_parser = clap::value_parser!(u32).range(10..=90_000))]
+    turn_limit: u32,
     /// An agent to ask, as http://host:port; repeat it for several
     #[arg(
         long = "agent",
@@ -121,6 +126,12 @@ pub(crate) struct Worker {
         default_value = "http://127.0.0.1:50051"
     )]
     pub(crate) agents: Vec<String>,
+}
+
+impl Worker {
+    pub(crate) fn turn_limit(&self) -> Duration {
+        Duration::from_secs(self.turn_limit.into())
+    }
 }
 
 #[derive(Debug, Args)]

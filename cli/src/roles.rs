@@ -56,8 +56,11 @@ async fn set_up_worker(flags: Worker, life: Lifecycle) -> anyhow::Result<Broker>
     banner::say("agents", flags.agents.join(" "));
     banner::say("slots", flags.slots.slots);
     banner::broker(&broker.profile);
-    let config =
-        broker_worker::Config { slots: flags.slots.count(), ..broker_worker::Config::new(agents) };
+    let config = broker_worker::Config {
+        slots: flags.slots.count(),
+        times: broker_worker::Times { turn: flags.turn_limit(), ..broker_worker::Times::default() },
+        ..broker_worker::Config::new(agents)
+    };
     serve_worker(&life, broker.clone(), config);
     banner::ready();
     Ok(broker)

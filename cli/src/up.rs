@@ -3,6 +3,7 @@
 //! pipe instead of a socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::Broker;
 use broker::nats::Role;
@@ -10,6 +11,9 @@ use process::Lifecycle;
 
 use crate::flags::Up;
 use crate::{Ended, banner, control, roles, settings, store};
+
+/// A worker waits so much longer for a turn's end than the agent itself.
+const TURN_ROOM: Duration = Duration::from_mins(5);
 
 pub(crate) async fn run(flags: Up) -> Ended {
     if flags.mind.print_config {
@@ -35,7 +39,9 @@ async fn set_up(flags: Up, life: Lifecycle) -> anyhow::Result<Broker> {
     roles::serve_agent(&behind, &agent, grpc);
     let piped = agent.clone();
     behind.serve("agent pipe", async move { piped.serve(incoming).await });
+    let limit = agent.turn_limit() + TURN_ROOM;
     let config = broker_worker::Config {
+        times: broker_worker::Times { turn: limit, ..broker_worker::Times::default() },
         slots: flags.slots.count(),
         // Nobody else could go on: what is under way must end first.
         leaving: broker_worker::Leaving::Finish,

@@ -64,6 +64,18 @@ impl Entry {
     }
 }
 
+impl AskEvent {
+    /// An event that says only that the turn goes on.
+    pub fn alive() -> Self {
+        Self::default()
+    }
+
+    /// Whether it says no more than that.
+    pub fn is_alive(&self) -> bool {
+        self.kind.is_none() && self.index == 0
+    }
+}
+
 impl From<event::Kind> for Event {
     /// An event that no agent numbered.
     fn from(kind: event::Kind) -> Self {

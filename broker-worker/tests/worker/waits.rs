@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker::{Admission, Outcome, append};
-use proto::{CancelRequested, Ending, Entry, Event, code, event};
+use proto::{AskEvent, CancelRequested, Ending, Entry, Event, code, event};
 use testkit::proxy::{Direction, Proxy};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
@@ -207,6 +207,22 @@ async fn a_turn_under_way_ends_although_the_answer_takes_many_short_silences() {
     shop.work();
     let (events, state) = shop.until_end(&turn).await;
     assert_eq!((spoken(&events).as_str(), state.ending()), ("xxxxxx", Ending::Completed));
+}
+
+#[tokio::test]
+async fn an_agent_that_says_nothing_but_that_its_turn_goes_on_is_not_silent() {
+    let mut lines = vec![text(1, "x")];
+    for _ in 0..8 {
+        lines.extend([Line::Pause(Duration::from_millis(100)), Line::Say(AskEvent::alive())]);
+    }
+    lines.push(completed(2));
+    let mut shop = Shop::new(vec![lines]).await;
+    shop.times.silence = Duration::from_millis(400);
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    let (events, state) = shop.until_end(&turn).await;
+    assert_eq!((spoken(&events).as_str(), state.ending()), ("x", Ending::Completed));
+    assert_eq!(shop.calls().len(), 1);
 }
 
 /// What was logged.
