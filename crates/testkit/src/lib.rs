@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod cost;
+mod journal;
 pub mod mcp;
 pub mod model;
 pub mod nats;

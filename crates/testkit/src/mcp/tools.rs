@@ -171,7 +171,7 @@ impl ServerHandler for Handler {
         }
         let headers = context.extensions.get::<request::Parts>().map(|it| &it.headers);
         let authorization = headers.and_then(|it| it.get(header::AUTHORIZATION)?.to_str().ok());
-        let guard = self.state.calls.begin(Call {
+        let mut guard = self.state.calls.begin(Call {
             at: ::process::clock::now(),
             tool: request.name.to_string(),
             arguments: request.arguments.clone().unwrap_or_default(),
@@ -185,7 +185,7 @@ impl ServerHandler for Handler {
             result = self.act(&request, &context) => Ok(result),
         };
         if result.is_ok() {
-            guard.answered();
+            guard.ends(Ending::Answered);
         }
         Ok(result?.into())
     }
