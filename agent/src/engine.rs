@@ -23,7 +23,7 @@ use proto::ask_event::Kind;
 use proto::{Completed, Failed, Message, Resume, TranscriptTurn, code};
 
 use crate::buffer::Writer;
-use crate::ledger::{Ledgers, Unwritten};
+use crate::ledger::{Ledgers, Since, Unwritten};
 use crate::policy::Policy;
 use crate::request::Question;
 use crate::review::{Reviews, Undecided};
@@ -116,13 +116,19 @@ impl Engine {
         let key = &question.key;
         let unread = |error: broker::Error| {
             tracing::warn!(session = ?key.session, turn = %key.turn, %error, "no past");
-            Failure::passing(
-                code::STORE_UNAVAILABLE,
-                "the conversation so far could not be read; ask again",
-            )
+            let words = "the conversation so far could not be read";
+            match error {
+                broker::Error::Corrupt(_) => Failure::lasting(code::STORE_UNAVAILABLE, words),
+                _ => Failure::passing(code::STORE_UNAVAILABLE, words),
+            }
         };
         let past = self.transcripts.before(&key.session, key.turn).await.map_err(unread)?;
-        let book = self.ledgers.open(key, writer.run(), past.generation).await.map_err(unread)?;
+        if past.over {
+            let words = "the turn has ended, and the conversation went on";
+            return Err(Failure::lasting(code::TURN_OVER, words).into());
+        }
+        let since = Since { generation: past.generation, stored: past.stored };
+        let book = self.ledgers.open(key, writer.run(), since).await.map_err(unread)?;
         writer.open(book.inherited());
         if past.interrupted.is_some() && question.resume.is_none() {
             self.reviews.close(key, past.generation).await.map_err(unread)?;
@@ -187,15 +193,16 @@ impl Engine {
 
     async fn decided(&self, turn: &mut Turn<'_>, resume: &Resume) -> Result<(), Stop> {
         let (key, generation) = (&turn.question.key, turn.past.generation);
-        let toolbox = self.tools.current();
-        let fits = |name: &str, arguments: &str| toolbox.fits(name, arguments);
+        let open = turn.open_calls(resume);
+        let offered = self.tools.with(open.iter().map(String::as_str)).await;
+        let fits = |name: &str, arguments: &str| self.allowed(&offered, name, arguments);
         let decided = self.reviews.decide(key, generation, resume, fits).await?;
         turn.undecided = !decided.remaining.is_empty();
         // Written by an earlier run of this turn.
         if turn.book.exists() {
             return Ok(());
         }
-        self.take(turn, decided.calls, &toolbox).await
+        self.take(turn, decided.calls, &offered).await
     }
 
     /// Refuses one more step past what a turn may use.
@@ -228,25 +235,27 @@ impl Engine {
 
     /// Stores what the turn said and says how it ends after that: an answer that
     /// the next question would not know is not `completed`, and calls that nobody
-    /// could decide on are not `interrupted`.
-    pub(crate) async fn close(&self, turn: &Turn<'_>, end: Kind) -> Kind {
+    /// could decide on are not `interrupted`. `None` when another run has ended
+    /// the turn.
+    pub(crate) async fn close(&self, turn: &Turn<'_>, end: Kind) -> Option<Kind> {
         let needed = matches!(end, Kind::Completed(_) | Kind::Interrupted(_));
         let record = turn.record(&end);
-        if record.messages.is_empty() && !needed {
-            return end;
+        if record.messages.is_empty() && !record.ledger && !needed {
+            return Some(end);
         }
         let stored = match self.store(turn, &record, needed).await {
-            Ok(()) => self.interrupt(turn, end.clone()).await,
+            Ok(true) => self.interrupt(turn, end.clone()).await,
+            Ok(false) => return None,
             Err(error) => Err(error),
         };
-        match stored {
+        Some(match stored {
             Ok(end) => end,
             Err(_) if !needed => end,
             Err(_) => Kind::Failed(Failed::from(Failure::passing(
                 code::STORE_UNAVAILABLE,
                 "the answer could not be stored, so the next question would not know it; ask again",
             ))),
-        }
+        })
     }
 
     async fn store(
@@ -254,7 +263,7 @@ impl Engine {
         turn: &Turn<'_>,
         record: &TranscriptTurn,
         needed: bool,
-    ) -> broker::Result<()> {
+    ) -> broker::Result<bool> {
         let session = &turn.question.key.session;
         let patience = if needed { PATIENCE } else { SHORT_PATIENCE };
         let stored = self.transcripts.store(session, record, &turn.past, patience).await;

@@ -42,6 +42,15 @@ pub(crate) struct Ledgers {
     records: Arc<dyn Records>,
 }
 
+/// What the session's transcript was when a run of a turn began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// Its generation.
+    pub(crate) generation: u64,
+    /// It had this turn: another run has ended it before.
+    pub(crate) stored: bool,
+}
+
 /// Why something is not written, and not said either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unwritten {
@@ -71,15 +80,17 @@ impl Ledgers {
     /// The turn's ledger for a run of it that begins. From now on no earlier run
     /// can write. A ledger of another generation counts as none; of an older
     /// one it is replaced at once. Waits out a short outage.
-    pub(crate) async fn open(&self, key: &Key, run: u32, generation: u64) -> broker::Result<Book> {
+    pub(crate) async fn open(&self, key: &Key, run: u32, since: Since) -> broker::Result<Book> {
         let place = Place {
             records: Arc::clone(&self.records),
             session: broker::Key::session(&key.session),
             key: of(&key.session, &key.turn.to_string()),
+            turn: key.turn.to_string(),
             run,
+            stored: since.stored,
         };
-        let found = insist(PATIENCE, || place.enter(generation)).await?;
-        Ok(Book::new(place, generation, found))
+        let found = insist(PATIENCE, || place.enter(since.generation)).await?;
+        Ok(Book::new(place, since.generation, found))
     }
 
     /// Removes what nobody needs any more. Waits out a very short outage.
@@ -109,7 +120,10 @@ struct Place {
     /// Its session's transcript.
     session: broker::Key,
     key: broker::Key,
+    turn: String,
     run: u32,
+    /// The turn was in the transcript when this run began.
+    stored: bool,
 }
 
 /// What a run knows of the stored record.
@@ -118,7 +132,7 @@ struct Page {
     /// As it was written last, without what was said.
     ledger: Ledger,
     stands: Stands,
-    /// The session was not erased before this run's first write.
+    /// The turn was still this run's at its first write.
     checked: bool,
 }
 
@@ -231,8 +245,9 @@ impl Book {
             }
         }
         if !page.checked {
-            let generation = insist(PATIENCE, || self.place.generation()).await;
-            if generation.map_err(Unwritten::Store)? != page.ledger.generation {
+            let generation = page.ledger.generation;
+            let mine = insist(PATIENCE, || self.place.is_mine(generation)).await;
+            if !mine.map_err(Unwritten::Store)? {
                 self.place.withdraw().await;
                 return Err(Unwritten::Superseded);
             }
@@ -315,14 +330,17 @@ impl Place {
         ledger.runs.last().is_some_and(|it| it.run == self.run)
     }
 
-    /// Which of the session's transcripts there is now.
-    async fn generation(&self) -> broker::Result<u64> {
+    /// Whether the turn is still this run's to go on with: its session was not
+    /// erased, and no other run has ended it since. Whoever asks after that has
+    /// removed the ledger that would tell.
+    async fn is_mine(&self, generation: u64) -> broker::Result<bool> {
         let Some(record) = self.records.get(Bucket::Transcripts, &self.session).await? else {
-            return Ok(0);
+            return Ok(generation == 0);
         };
         let transcript = Transcript::decode(record.value)
             .map_err(|error| broker::Error::Corrupt(format!("a transcript: {error}")))?;
-        Ok(transcript.generation)
+        let stored = transcript.turns.iter().any(|it| it.turn_id == self.turn);
+        Ok(transcript.generation == generation && (self.stored || !stored))
     }
 }
 

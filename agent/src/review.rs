@@ -106,8 +106,8 @@ impl Reviews {
         Ok(Interrupted { calls, expires: review.expires })
     }
 
-    /// Decides calls, all that the request names or none. `fits` says what is
-    /// wrong with a tool's new arguments. The same turn asking again finds what
+    /// Decides calls, all that the request names or none. `fits` says why
+    /// a call cannot be made with its arguments; then nothing is decided. The same turn asking again finds what
     /// it decided.
     pub(crate) async fn decide(
         &self,
@@ -246,10 +246,15 @@ fn check(
     calls: &[(PendingCall, Decision)],
     fits: impl Fn(&str, &str) -> Result<(), String>,
 ) -> Result<(), Undecided> {
-    for (call, decision) in calls.iter().filter(|it| it.1.r#type == "edit") {
-        fits(&call.name, &decision.arguments).map_err(|why| {
-            let (id, name) = (&call.call_id, &call.name);
-            refused(format!("the new arguments of the call `{id}` do not fit `{name}`: {why}"))
+    for (call, decision) in calls {
+        let (id, name) = (&call.call_id, &call.name);
+        let arguments = match decision.r#type.as_str() {
+            "edit" => &decision.arguments,
+            "accept" => &call.arguments,
+            _ => continue,
+        };
+        fits(name, arguments).map_err(|why| {
+            refused(format!("the call `{id}` of `{name}` cannot be made like that now: {why}"))
         })?;
     }
     Ok(())

@@ -19,6 +19,9 @@ use recall::Recall;
 use remember::Remember;
 use search_knowledge::SearchKnowledge;
 
+/// How long a tool that is missing is waited for.
+const START: Duration = Duration::from_secs(30);
+
 /// Where tools come from. Servers change what they offer.
 #[derive(Debug)]
 pub(crate) struct Toolbox {
@@ -39,6 +42,18 @@ impl Toolbox {
     /// Waits until every server was tried once, at most so long; whether all were.
     pub(crate) async fn tried(&self, time: Duration) -> bool {
         self.servers.ready(time).await
+    }
+
+    /// What is offered now, or once servers that are just starting have been
+    /// tried, when one of these tools is missing.
+    pub(crate) async fn with(&self, names: impl Iterator<Item = &str> + Send) -> Offered {
+        let offered = self.current();
+        let mut names = names;
+        if names.all(|it| offered.spec(it).is_some()) {
+            return offered;
+        }
+        self.tried(START).await;
+        self.current()
     }
 
     /// What is offered now.

@@ -43,6 +43,10 @@ pub(crate) struct Past {
     pub(crate) ledgers: Vec<String>,
     /// There were turns.
     pub(crate) known: bool,
+    /// This turn had been stored before, by another run of it.
+    pub(crate) stored: bool,
+    /// And later turns after it: it has long ended.
+    pub(crate) over: bool,
     /// Which of the session's transcripts it was: erasing begins another one.
     pub(crate) generation: u64,
 }
@@ -68,9 +72,13 @@ pub(crate) struct Interrupted {
 impl Past {
     fn new(transcript: Transcript, turn: &str) -> Self {
         let Transcript { mut turns, generation, .. } = transcript;
+        let own = turns.iter().position(|it| it.turn_id == turn);
+        let over = own.is_some_and(|at| at + 1 < turns.len());
         turns.retain(|it| it.turn_id != turn);
         let mut past = Self {
             known: !turns.is_empty(),
+            stored: own.is_some(),
+            over,
             interrupted: turns
                 .last()
                 .filter(|it| it.interrupted)
@@ -96,6 +104,15 @@ impl Past {
             past.ends.push((past.messages.len(), it.turn_id));
         }
         past
+    }
+
+    /// Takes away what was said from the last question on: a turn that resumes
+    /// the one before it goes on there.
+    pub(crate) fn take_open(&mut self) -> Vec<Message> {
+        let question = self.messages.iter().rposition(|it| it.role == "user");
+        let open = self.messages.split_off(question.unwrap_or(0));
+        self.ends.retain(|it| it.0 <= self.messages.len());
+        open
     }
 
     /// Where the first turn begins, with a question, that is not even in part
@@ -138,15 +155,16 @@ impl Transcripts {
         Ok(Past::new(decode(&record)?, &turn.to_string()))
     }
 
-    /// Stores a turn as the session's last, in place of what was stored of it,
-    /// and the summary of its `past`. Tries for as long as `patience`.
+    /// Stores a turn where it belongs, in place of what was stored of it, and the
+    /// summary of its `past`. Tries for as long as `patience`. `false` when
+    /// another run of the turn has stored it meanwhile: that one is the turn.
     pub(crate) async fn store(
         &self,
         session: &Session,
         turn: &TranscriptTurn,
         past: &Past,
         patience: Duration,
-    ) -> broker::Result<()> {
+    ) -> broker::Result<bool> {
         insist(patience, || self.change(session, turn, past)).await
     }
 
@@ -155,7 +173,7 @@ impl Transcripts {
         session: &Session,
         turn: &TranscriptTurn,
         past: &Past,
-    ) -> broker::Result<()> {
+    ) -> broker::Result<bool> {
         let key = broker::Key::session(session);
         let found = self.records.get(Bucket::Transcripts, &key).await?;
         let (transcript, expected) = match &found {
@@ -164,7 +182,12 @@ impl Transcripts {
         };
         if transcript.generation != past.generation {
             tracing::info!(?session, "a transcript was erased while its turn ran");
-            return Ok(());
+            return Ok(true);
+        }
+        let own = transcript.turns.iter().find(|it| it.turn_id == turn.turn_id);
+        if let Some(own) = own.filter(|_| !past.stored) {
+            // Equal when it was this run whose answer did not come.
+            return Ok(own == turn);
         }
         let mut transcript = with(transcript, turn.clone());
         if past.summary.messages >= transcript.summarized_messages {
@@ -174,7 +197,7 @@ impl Transcripts {
         }
         let value = transcript.encode_to_vec().into();
         self.records.put(Bucket::Transcripts, &key, value, expected).await?;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -190,16 +213,25 @@ fn decode(record: &Record) -> broker::Result<Transcript> {
     Ok(transcript)
 }
 
-/// The transcript with the turn as its last, within the limit.
+/// The transcript with the turn where it belongs, within the limit: where it
+/// was, or behind those that began before it. A turn that was stopped may be
+/// stored only after the next one has begun.
 fn with(mut transcript: Transcript, turn: TranscriptTurn) -> Transcript {
     let turn = fit(turn);
     let mut turns = VecDeque::from(std::mem::take(&mut transcript.turns));
-    turns.retain(|it| it.turn_id != turn.turn_id);
-    // Who stores a turn has begun after the others had ended.
-    for turn in &mut turns {
-        turn.ledger = false;
+    let known = turns.iter().position(|it| it.turn_id == turn.turn_id);
+    let began = |it: &TranscriptTurn| it.at.as_ref().map(|it| (it.seconds, it.nanos));
+    if let Some(at) = known {
+        turns[at] = TranscriptTurn { at: turns[at].at.or(turn.at), ..turn };
+    } else {
+        let later = turns.iter().rev().take_while(|it| began(it) > began(&turn)).count();
+        let place = turns.len() - later;
+        // What began before it has ended, and needs its ledger no more.
+        for before in turns.iter_mut().take(place) {
+            before.ledger = false;
+        }
+        turns.insert(place, turn);
     }
-    turns.push_back(turn);
     let mut size: usize = turns.iter().map(size_of_turn).sum();
     while size > MAX_BYTES {
         let Some(oldest) = turns.pop_front() else {
@@ -213,6 +245,9 @@ fn with(mut transcript: Transcript, turn: TranscriptTurn) -> Transcript {
 /// A turn that fits alone: without the oldest of its earlier messages, and with
 /// question and answer cut when these two alone are too long.
 fn fit(mut turn: TranscriptTurn) -> TranscriptTurn {
+    if size_of_turn(&turn) > MAX_BYTES {
+        turn.sources.clear();
+    }
     let kept = turn.messages.len().saturating_sub(2);
     let mut size = size_of_turn(&turn);
     let dropped = turn.messages[..kept]
@@ -299,6 +334,39 @@ mod tests {
         with_history.messages.splice(..0, turn(1, 500_000, 500_000).messages);
         let stored = with(Transcript::default(), with_history);
         assert_eq!(stored.turns[0].messages.len(), 3);
+    }
+
+    fn began(id: usize, seconds: i64) -> TranscriptTurn {
+        let at = Some(pbjson_types::Timestamp { seconds, nanos: 0 });
+        TranscriptTurn { at, ledger: true, ..turn(id, 3, 3) }
+    }
+
+    #[test]
+    fn a_turn_stands_where_it_was_or_behind_those_that_began_before_it() {
+        let mut transcript = Transcript::default();
+        for turn in [began(1, 10), began(3, 30), began(2, 20), began(1, 40)] {
+            transcript = with(transcript, turn);
+        }
+        let ids: Vec<_> = transcript.turns.iter().map(|it| it.turn_id.as_str()).collect();
+        assert_eq!(ids, ["1", "2", "3"]);
+        let ledgers: Vec<_> = transcript.turns.iter().map(|it| it.ledger).collect();
+        assert_eq!(ledgers, [true, true, true], "each has stored itself last");
+        let later = with(transcript, began(4, 50));
+        let ledgers: Vec<_> = later.turns.iter().map(|it| it.ledger).collect();
+        assert_eq!(ledgers, [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_turn_with_later_ones_behind_it_is_over() {
+        let turns = vec![turn(1, 3, 3), turn(2, 3, 3)];
+        let transcript = Transcript { turns, ..Transcript::default() };
+        let told = |id: &str| {
+            let past = Past::new(transcript.clone(), id);
+            (past.stored, past.over)
+        };
+        assert_eq!(told("1"), (true, true));
+        assert_eq!(told("2"), (true, false));
+        assert_eq!(told("3"), (false, false));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use process::Lifecycle;
-use proto::Cancelled;
 use proto::ask_event::Kind;
+use proto::{Cancelled, code};
 
 use crate::engine::{Engine, Stop};
 use crate::registry::Seat;
@@ -47,6 +47,9 @@ async fn complete(engine: &Engine, question: &Question, seat: &Seat) -> Option<K
     };
     let mut turn = match begun {
         Ok(turn) => turn,
+        Err(Stop::Failed(failure)) if failure.code == code::TURN_OVER => {
+            return Some(Kind::Failed(failure.into()));
+        }
         Err(Stop::Failed(failure)) => return unread(seat, Kind::Failed(failure.into())),
         Err(Stop::Superseded) => return None,
     };
@@ -60,12 +63,11 @@ async fn complete(engine: &Engine, question: &Question, seat: &Seat) -> Option<K
         Err(Stop::Failed(failure)) => Kind::Failed(failure.into()),
         Err(Stop::Superseded) => return None,
     };
-    Some(engine.close(&turn, end).await)
+    engine.close(&turn, end).await
 }
 
 /// The end of a turn whose past was not read. Who has something of it keeps it
 /// and may ask again: an end now would take that back.
 fn unread(seat: &Seat, end: Kind) -> Option<Kind> {
-    seat.writer.open(None);
     (!seat.shown).then_some(end)
 }

@@ -17,6 +17,7 @@
 //! | `model_unknown` | agent | the endpoint does not know the model | no |
 //! | `model_error` | agent | the model's endpoint failed in another way | as it says |
 //! | `knowledge_unavailable` | agent | the knowledge cannot be searched | yes |
+//! | `turn_over` | agent | the turn had ended, and the conversation went on | no |
 //! | `step_limit` | agent | the turn took more steps than one may | no |
 //! | `token_limit` | agent | the turn used more tokens than one may | no |
 //! | `decision_refused` | agent | a human's decision does not fit what is pending | no |
@@ -59,6 +60,7 @@ codes! {
     MODEL_UNKNOWN = "model_unknown",
     MODEL_ERROR = "model_error",
     KNOWLEDGE_UNAVAILABLE = "knowledge_unavailable",
+    TURN_OVER = "turn_over",
     STEP_LIMIT = "step_limit",
     TOKEN_LIMIT = "token_limit",
     DECISION_REFUSED = "decision_refused",

@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Times;
 
-/// The longest pause between two tries of a model that names none itself.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// The longest pause between two tries of a model that names none itself, and
+/// the longest that is waited for one while there is another to be asked.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What hears a model, piece by piece.
 pub(crate) trait Hear: Send {
@@ -41,12 +42,13 @@ pub(crate) async fn ask<H: Hear>(
 ) -> Result<Reply, Failure> {
     let mut first = None;
     for (at, model) in models.iter().enumerate() {
-        let mut wait = Wait { times, until: Instant::now() + times.first_token, shown: false };
-        let failure = match insist(model, prompt, &mut wait, into).await {
+        let last = at + 1 == models.len();
+        let mut wait = Wait::new(times);
+        let most = if last { Duration::MAX } else { LONGEST_PAUSE };
+        let failure = match insist(model, prompt, (&mut wait, most), into).await {
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,
         };
-        let last = at + 1 == models.len();
         // Another model's window need not be larger, and the caller can shorten.
         let helps = failure.code != code::MODEL_CONTEXT_LENGTH && failure.code != code::TOO_LONG;
         if wait.shown || last || !helps {
@@ -64,11 +66,11 @@ pub(crate) async fn ask<H: Hear>(
 }
 
 /// Asks one model until there is an answer, or one that broke off, or a failure
-/// that asking again does not mend.
+/// that asking again does not mend, at least not after a pause of `most`.
 async fn insist<H: Hear>(
     model: &Arc<dyn Model>,
     prompt: &Prompt,
-    wait: &mut Wait,
+    (wait, most): (&mut Wait, Duration),
     into: &mut H,
 ) -> Result<Reply, Failure> {
     let mut pause = wait.times.retry_pause;
@@ -80,7 +82,8 @@ async fn insist<H: Hear>(
         };
         // Before the provider wants to be asked, asking is in vain.
         let rest = failure.retry_after.unwrap_or_default().max(pause);
-        let again = failure.retryable && !wait.shown && Instant::now() + rest < wait.until;
+        let soon = rest <= most && Instant::now() + rest < wait.first;
+        let again = failure.retryable && !wait.shown && soon;
         if !again || retries == 0 {
             return Err(failure);
         }
@@ -98,20 +101,26 @@ async fn insist<H: Hear>(
 /// How long the model's next word is waited for.
 struct Wait {
     times: Times,
-    until: Instant,
+    /// When the first word must be there, over all tries.
+    first: Instant,
     shown: bool,
 }
 
 impl Wait {
-    async fn next(&mut self, answer: &mut Answer) -> Result<Said, Failure> {
-        let Ok(said) = timeout_at(self.until, answer.next()).await else {
+    fn new(times: Times) -> Self {
+        Self { times, first: Instant::now() + times.first_token, shown: false }
+    }
+
+    /// The next word of an answer, of which something has `come` already.
+    async fn next(&mut self, answer: &mut Answer, come: bool) -> Result<Said, Failure> {
+        let until = if come { Instant::now() + self.times.between_tokens } else { self.first };
+        let Ok(said) = timeout_at(until, answer.next()).await else {
             return Err(self.silence());
         };
         let cut = Failure::passing(code::MODEL_CUT, "the model's answer broke off before its end");
         let said = said.ok_or(cut)??;
         // A call that is being written shows nothing yet, but is no silence.
         self.shown |= !matches!(said, Said::Composing);
-        self.until = Instant::now() + self.times.between_tokens;
         Ok(said)
     }
 
@@ -132,8 +141,11 @@ async fn relay<H: Hear>(
     into: &mut H,
 ) -> Result<Reply, Failure> {
     let mut calls = Vec::new();
+    let mut come = false;
     loop {
-        match wait.next(&mut answer).await? {
+        let said = wait.next(&mut answer, come).await?;
+        come = true;
+        match said {
             Said::Composing => {}
             Said::ToolCall(call) => calls.push(call),
             Said::Finished(finish) => return Ok(Reply { calls, finish }),
@@ -259,6 +271,8 @@ mod tests {
         assert_eq!(ends(vec![script]).await, ("stop", 0, 30));
         let script = vec![vec![(0, Err(later(3_600)))], good()];
         assert_eq!(ends(vec![script]).await, ("model_rate_limited", 0, 0), "too late for anybody");
+        let script = vec![vec![(0, Err(later(30)))], good()];
+        assert_eq!(ends(vec![script, vec![good()]]).await, ("stop", 0, 0), "another is there");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,13 +9,15 @@ use proto::Citation;
 /// The longest number in a mark.
 const MAX_DIGITS: usize = 4;
 
-/// The most of a quote that is kept for later turns, in bytes.
+/// The most of a quote that is kept beside the result that has it, in bytes.
 const KEPT_QUOTE: usize = 200;
 
 /// The passages of a conversation, and which of them this turn has cited.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     known: Vec<Citation>,
+    /// The numbers of what this turn has found.
+    found: HashSet<u32>,
     cited: HashSet<u32>,
     mark: Mark,
 }
@@ -47,6 +49,7 @@ impl Sources {
     /// Takes numbered passages; of a place that is known, what is quoted now.
     pub(crate) fn add(&mut self, numbered: &[Citation]) {
         for source in numbered {
+            self.found.insert(source.number);
             self.known.retain(|it| it.number != source.number);
             self.known.push(source.clone());
         }
@@ -70,14 +73,17 @@ impl Sources {
         self.cited.insert(number);
     }
 
-    /// As later turns are to know them.
+    /// What this turn has found, as later turns are to know it.
     pub(crate) fn kept(&self) -> Vec<Citation> {
-        let short = |it: &Citation| {
-            let quote = it.quote[..it.quote.floor_char_boundary(KEPT_QUOTE)].to_owned();
-            Citation { quote, ..it.clone() }
-        };
-        self.known.iter().map(short).collect()
+        let found = self.known.iter().filter(|it| self.found.contains(&it.number));
+        found.map(short).collect()
     }
+}
+
+/// A passage with only the beginning of its quote.
+pub(crate) fn short(source: &Citation) -> Citation {
+    let quote = source.quote[..source.quote.floor_char_boundary(KEPT_QUOTE)].to_owned();
+    Citation { quote, ..source.clone() }
 }
 
 fn same(one: &Citation, other: &Citation) -> bool {

@@ -7,6 +7,11 @@ use std::collections::HashSet;
 use proto::ask_event::Kind;
 use proto::{Message, ToolCall};
 
+/// The longest id of a call that every provider takes, and the longest name, in
+/// bytes. Room is left to tell repeated ids apart.
+const MAX_ID: usize = 32;
+const MAX_NAME: usize = 64;
+
 /// What a model hears of a call that nobody answered.
 const UNANSWERED: &str = "This call has no result: the conversation went on without it. It may or \
     may not have been carried out.";
@@ -75,12 +80,15 @@ pub(crate) fn whole(conversation: Vec<Message>) -> Vec<Message> {
     whole
 }
 
-/// A call with arguments that every provider can read: some refuse a
-/// conversation in which they are no JSON, which is what models may write.
+/// A call that every provider can read: some refuse a conversation in which the
+/// arguments are no JSON, or a name has other letters, as models may write them.
 fn readable(call: &ToolCall) -> ToolCall {
     let object = serde_json::from_str::<serde_json::Map<_, _>>(&call.arguments);
     let arguments = object.map_or_else(|_| "{}".to_owned(), |_| call.arguments.clone());
-    ToolCall { arguments, ..call.clone() }
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' };
+    let name: String = call.name.chars().map(plain).take(MAX_NAME).collect();
+    let name = if name.is_empty() { "unnamed".to_owned() } else { name };
+    ToolCall { name, arguments, ..call.clone() }
 }
 
 fn answer(call: &ToolCall, results: &mut Vec<Message>) -> Message {
@@ -96,9 +104,7 @@ fn answer(call: &ToolCall, results: &mut Vec<Message>) -> Message {
 
 /// Ids for the calls of a step that no call before them has: the ledger knows a
 /// call by its id, and models repeat them or give none.
-pub(crate) fn name(calls: &mut [ToolCall], conversation: &[Message]) {
-    let before = conversation.iter().flat_map(|it| &it.tool_calls);
-    let mut taken: HashSet<String> = before.map(|it| it.call_id.clone()).collect();
+pub(crate) fn name(calls: &mut [ToolCall], mut taken: HashSet<String>) {
     for call in calls {
         let wanted = if usable(&call.call_id) { call.call_id.clone() } else { "call".to_owned() };
         let mut id = wanted.clone();
@@ -113,7 +119,7 @@ pub(crate) fn name(calls: &mut [ToolCall], conversation: &[Message]) {
 }
 
 fn usable(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic())
+    (1..=MAX_ID).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -204,10 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_shown_as_every_provider_takes_it() {
+        let odd =
+            ToolCall { name: "functions.count now".into(), arguments: "{oops".into(), ..call("a") };
+        let read = readable(&odd);
+        assert_eq!((read.name.as_str(), read.arguments.as_str()), ("functions_count_now", "{}"));
+        let fine = ToolCall { arguments: r#"{"a": 1}"#.into(), ..call("a") };
+        assert_eq!(readable(&fine), fine);
+    }
+
+    #[test]
     fn every_call_of_a_conversation_has_an_id_of_its_own() {
-        let before = messages(&[asks("call_0"), answers("call_0")], &HashSet::new());
         let mut calls = [call("call_0"), call(""), call(""), call("a b"), call("x")];
-        name(&mut calls, &before);
+        name(&mut calls, HashSet::from(["call_0".to_owned()]));
         let ids: Vec<&str> = calls.iter().map(|it| it.call_id.as_str()).collect();
         assert_eq!(ids, ["call_0-2", "call", "call-2", "call-3", "x"]);
     }

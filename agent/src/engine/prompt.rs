@@ -76,11 +76,13 @@ impl Engine {
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,
         };
-        let helps = failure.code == code::MODEL_CONTEXT_LENGTH && !turn.past.messages.is_empty();
+        let since = turn.since();
+        let less = !turn.past.messages.is_empty() || since.iter().any(|it| it.role == "tool");
+        let helps = failure.code == code::MODEL_CONTEXT_LENGTH && less;
         if !helps || turn.writer.last() != before {
             return Err(failure.into());
         }
-        let all = turn.past.messages.iter().chain(&turn.since()).map(window::size).sum::<u64>();
+        let all = turn.past.messages.iter().chain(&since).map(window::size).sum::<u64>();
         let half = u32::try_from(all / 2).unwrap_or(u32::MAX);
         tracing::info!(half, "the model finds the conversation too long; showing less of it");
         Ok(self.within(turn, Some(half)).await??)
@@ -127,6 +129,9 @@ impl Engine {
         };
         let window = u64::from(model.window().unwrap_or(u32::MAX));
         let text = told(&turn.past.summary.text, &turn.past.messages[..omitted], window / 2);
+        if text.is_empty() {
+            return Ok(false);
+        }
         let prompt = Prompt {
             system: SUMMARIZE.to_owned(),
             messages: vec![user(text)],
@@ -167,18 +172,26 @@ fn described(tool: &model::Tool) -> u64 {
 }
 
 /// Messages as one text to be summarized, the newest of them that fit into so
-/// many tokens.
+/// many tokens; of one that is too long, its beginning.
 fn told(summary: &str, messages: &[Message], tokens: u64) -> String {
     let line = |it: &Message| {
         let calls = it.tool_calls.iter().map(|it| format!(" [{} {}]", it.name, it.arguments));
         format!("{}: {}{}\n", it.role, it.content, calls.collect::<String>())
     };
-    let mut used = window::tokens(summary);
-    let newest = messages.iter().rev().map(line).take_while(|it| {
-        used += window::tokens(it);
-        used <= tokens
-    });
-    let mut lines: Vec<_> = newest.collect();
+    let mut room = tokens.saturating_sub(window::tokens(summary));
+    let mut lines = Vec::new();
+    for line in messages.iter().rev().map(line) {
+        let size = window::tokens(&line);
+        if size > room {
+            // A token is at least a byte.
+            let bytes = usize::try_from(room).unwrap_or(usize::MAX);
+            let part = &line[..line.floor_char_boundary(bytes)];
+            lines.extend((lines.is_empty() && !part.is_empty()).then(|| format!("{part} …\n")));
+            break;
+        }
+        room -= size;
+        lines.push(line);
+    }
     if !summary.is_empty() {
         lines.push(format!("(before that, in short) {summary}\n"));
     }
@@ -186,10 +199,7 @@ fn told(summary: &str, messages: &[Message], tokens: u64) -> String {
 }
 
 /// A summary as a model writes it, cut where it is too long.
-async fn written(
-    mut answer: Answer,
-    most: usize,
-) -> Result<(String, Option<Usage>), Failure> {
+async fn written(mut answer: Answer, most: usize) -> Result<(String, Option<Usage>), Failure> {
     let (mut text, mut counted) = (String::new(), None);
     while let Some(said) = answer.next().await {
         match said? {
@@ -214,6 +224,8 @@ mod tests {
     fn what_is_summarized_is_the_newest_that_fits_behind_the_summary_before_it() {
         let messages: Vec<_> = (0..10).map(|it| user(format!("message {it}"))).collect();
         assert_eq!(told("", &messages[..2], 100), "user: message 0\nuser: message 1\n");
+        let long = [user("word ".repeat(100))];
+        assert_eq!(told("", &long, 16), "user: word word  …\n");
         let told = told("hello", &messages, 16);
         assert_eq!(
             told,

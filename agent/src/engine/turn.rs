@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Failure, Model};
+use pbjson_types::Timestamp;
 use proto::ask_event::Kind;
-use proto::{Citation, Message, TranscriptTurn};
+use proto::{Citation, Message, Resume, TranscriptTurn};
 
 use super::cite::Sources;
 use super::{conversation, too_long};
@@ -23,13 +24,16 @@ pub(crate) struct Turn<'a> {
     pub(super) writer: &'a Writer,
     /// Asked in this order.
     pub(super) models: Vec<Arc<dyn Model>>,
+    began: Timestamp,
     /// Everything that the model is told beside the conversation.
     pub(super) system: String,
     /// Calls of earlier turns still wait for a human.
     pub(super) undecided: bool,
     /// A summary was tried in vain.
     pub(super) unsummarized: bool,
-    /// Calls of earlier turns, which this one may carry out.
+    /// What was said from the last question on, when this turn resumes it.
+    open: Vec<Message>,
+    /// The calls in that, which this turn may carry out.
     asked: HashSet<String>,
     sources: Mutex<Sources>,
 }
@@ -37,12 +41,13 @@ pub(crate) struct Turn<'a> {
 impl<'a> Turn<'a> {
     pub(super) fn new(
         question: &'a Question,
-        past: Past,
+        mut past: Past,
         book: Book,
         writer: &'a Writer,
         models: Vec<Arc<dyn Model>>,
     ) -> Self {
-        let calls = past.messages.iter().flat_map(|it| &it.tool_calls);
+        let open = question.resume.as_ref().map(|_| past.take_open()).unwrap_or_default();
+        let calls = open.iter().flat_map(|it| &it.tool_calls);
         let asked = calls.map(|it| it.call_id.clone()).collect();
         let mut sources = Sources::new(past.sources.clone());
         for call in book.inherited().iter().flat_map(|it| &it.calls) {
@@ -60,9 +65,11 @@ impl<'a> Turn<'a> {
             book,
             writer,
             models,
+            began: proto::timestamp(process::clock::now()),
             system: String::new(),
             undecided: false,
             unsummarized: false,
+            open,
             asked,
             sources,
         }
@@ -98,21 +105,37 @@ impl<'a> Turn<'a> {
         earlier.iter().chain(&self.question.input).cloned().collect()
     }
 
-    /// Everything from the turn's question on.
+    /// Everything from the question on that the turn answers.
     pub(super) fn since(&self) -> Vec<Message> {
         let said = self.messages(&self.writer.said());
-        self.input().into_iter().chain(said).collect()
+        self.open.iter().cloned().chain(self.input()).chain(said).collect()
+    }
+
+    /// The tools of the calls that a request decides, as far as they are known.
+    pub(super) fn open_calls(&self, resume: &Resume) -> Vec<String> {
+        let decided = |id: &str| resume.decisions.iter().any(|it| it.call_id == id);
+        let calls = self.open.iter().flat_map(|it| &it.tool_calls);
+        calls.filter(|it| decided(&it.call_id)).map(|it| it.name.clone()).collect()
+    }
+
+    /// The ids of all calls that are known.
+    pub(super) async fn call_ids(&self) -> HashSet<String> {
+        let shown = self.past.messages.iter().chain(&self.open).chain(&self.question.earlier);
+        let shown = shown.flat_map(|it| &it.tool_calls).map(|it| it.call_id.clone());
+        let made = self.book.calls().await.into_iter().map(|it| it.call_id);
+        shown.chain(made).collect()
     }
 
     /// The last thing that the user said.
     pub(super) fn asks(&self) -> &str {
-        let past = self.past.messages.iter().rev().find(|it| it.role == "user");
+        let past = self.past.messages.iter().chain(&self.open);
+        let past = past.rev().find(|it| it.role == "user");
         self.question.input.as_ref().or(past).map_or("", |it| it.content.as_str())
     }
 
     /// The arguments with which an earlier turn's model asked for a call.
     pub(super) fn first_arguments(&self, call_id: &str) -> Option<&str> {
-        let mut calls = self.past.messages.iter().flat_map(|it| &it.tool_calls);
+        let mut calls = self.open.iter().flat_map(|it| &it.tool_calls);
         calls.find(|it| it.call_id == call_id).map(|it| it.arguments.as_str())
     }
 
@@ -129,13 +152,14 @@ impl<'a> Turn<'a> {
     pub(super) fn record(&self, end: &Kind) -> TranscriptTurn {
         let said = self.messages(&self.writer.said());
         let worth = !said.is_empty() || matches!(end, Kind::Completed(_) | Kind::Interrupted(_));
-        let messages = if worth { self.since() } else { Vec::new() };
-        let interrupted = matches!(end, Kind::Interrupted(_));
+        let messages = self.input().into_iter().chain(said);
+        let messages = if worth { messages.collect() } else { Vec::new() };
+        let interrupted = self.undecided || matches!(end, Kind::Interrupted(_));
         let kept = |it: &str| if interrupted { it.to_owned() } else { String::new() };
         TranscriptTurn {
             turn_id: self.question.key.turn.to_string(),
             messages,
-            at: Some(proto::timestamp(process::clock::now())),
+            at: Some(self.began),
             interrupted,
             ledger: self.book.exists(),
             model: kept(self.models.first().map_or("", |it| it.name())),

@@ -110,7 +110,8 @@ impl World {
     }
 
     async fn run_of(&self, name: u32, generation: u64) -> Run {
-        let book = self.ledgers.open(&self.key, name, generation).await.unwrap();
+        let book =
+            self.ledgers.open(&self.key, name, Since { generation, stored: false }).await.unwrap();
         let (writer, events) = Writer::new(name);
         writer.open(book.inherited());
         Run { book, writer, events }
@@ -295,7 +296,7 @@ impl Records for Away {
 async fn patience_with_the_store_has_an_end_and_then_nothing_was_said() {
     let ledgers = Ledgers::new(Arc::new(Away));
     let key = Key { session: Session::parse("ann", "s").unwrap(), turn: TurnId::new() };
-    let book = ledgers.open(&key, 7, 0).await.unwrap();
+    let book = ledgers.open(&key, 7, Since { generation: 0, stored: false }).await.unwrap();
     let (writer, _events) = Writer::new(7);
     let began = Instant::now();
     let write = book.write(&writer, vec![text("a")], |calls| calls.push(begun("1"))).await;
@@ -381,13 +382,21 @@ async fn a_ledger_that_cannot_be_read_is_an_error_and_stays() {
         (Ledger { said: vec![gap], ..Ledger::default() }, "gaps"),
     ] {
         world.put(&spoiled).await;
-        let error = world.ledgers.open(&world.key, 7, 0).await.unwrap_err();
+        let error = world
+            .ledgers
+            .open(&world.key, 7, Since { generation: 0, stored: false })
+            .await
+            .unwrap_err();
         assert!(matches!(&error, broker::Error::Corrupt(it) if it.contains(why)), "{error}");
     }
     let records = &world.broker.records;
     let value = Bytes::from_static(b"\xff\xff");
     records.put(Bucket::Ledgers, &world.at(), value.clone(), Expected::Any).await.unwrap();
-    let error = world.ledgers.open(&world.key, 7, 0).await.unwrap_err();
+    let error = world
+        .ledgers
+        .open(&world.key, 7, Since { generation: 0, stored: false })
+        .await
+        .unwrap_err();
     assert!(matches!(error, broker::Error::Corrupt(_)), "{error}");
     assert_eq!(records.get(Bucket::Ledgers, &world.at()).await.unwrap().unwrap().value, value);
 }

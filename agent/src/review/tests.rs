@@ -188,7 +188,7 @@ async fn all_decisions_of_a_request_count_or_none() {
     let wrong = resume(1, &[("a", "accept", ""), ("b", "edit", r#"{"x":1}"#)]);
     let (code, message) = code_of(reviews.decide(&key(2), G, &wrong, fits).await);
     assert_eq!(code, "decision_refused");
-    assert!(message.ends_with("do not fit `files__write`: `path` is needed"), "{message}");
+    assert!(message.ends_with("cannot be made like that now: `path` is needed"), "{message}");
     let mut altered = resume(1, &[("a", "accept", ""), ("b", "accept", "")]);
     altered.decisions[1].arguments_hash = "0".repeat(64);
     assert_eq!(code_of(reviews.decide(&key(2), G, &altered, fits).await).0, "decision_refused");

@@ -12,7 +12,7 @@ use testkit::model::Script;
 use tonic::Code;
 
 use crate::tools::{allowing, beside, calls, deciding, decision, heard, pending, results, shared};
-use crate::world::{World, next, records, script};
+use crate::world::{World, next, question, records, script};
 
 /// An agent that may count without being asked, and hold.
 fn counts(config: &mut agent::Config) {
@@ -203,6 +203,118 @@ async fn an_ended_turn_leaves_its_ledger_only_until_the_next_one() {
     });
     assert!(world.answer(asked).await.completed());
     assert_eq!(ledgers().await, 1);
-    assert!(world.answer(crate::world::question("hello")).await.completed());
+    assert!(world.answer(question("hello")).await.completed());
     assert_eq!(ledgers().await, 0);
+}
+
+/// Asks, and stops behind the model's first words.
+async fn begun(world: &World, asked: &AskRequest) -> tonic::Streaming<AskEvent> {
+    let mut events = world.ask(asked.clone()).await.unwrap();
+    while !matches!(next(&mut events).await.kind, Some(Kind::Text(_))) {}
+    events
+}
+
+/// Waits until a turn ends without a word.
+async fn lost(mut events: tonic::Streaming<AskEvent>) {
+    let status = loop {
+        match futures::StreamExt::next(&mut events).await.expect("no silent end") {
+            Ok(event) => assert!(!matches!(event.kind, Some(Kind::ToolCall(_))), "{event:?}"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn an_agent_that_wakes_when_its_turn_and_the_next_are_over_calls_nothing() {
+    let (records, old, server) = stage().await;
+    let asked = script(&Script {
+        text: Some("Let me count.".to_owned()),
+        hold_after: Some(1),
+        tool_calls: calls(&[("a", "t__count", json!({"by": 1}))]),
+        then: vec![Script { text: Some("Counted.".to_owned()), ..Script::default() }],
+        ..Script::default()
+    });
+    let events = begun(&old, &asked).await;
+    let new = beside(counts, &records, &server).await;
+    new.model.release();
+    assert!(new.answer(asked).await.completed());
+    // Removes the ledger of the turn before it.
+    assert!(new.answer(question("And now?")).await.completed());
+    old.model.release();
+    lost(events).await;
+    assert_eq!(server.count(), 1, "{:?}", server.calls());
+    assert_eq!(records.all(broker::Bucket::Ledgers).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_wakes_when_its_turn_is_over_does_not_write_it_again() {
+    let records = records().await;
+    let old = World::with(|_| {}, Arc::clone(&records)).await;
+    let said =
+        Script { text: Some("one two".to_owned()), hold_after: Some(1), ..Script::default() };
+    let asked = script(&said);
+    let events = begun(&old, &asked).await;
+    let new = World::with(|_| {}, Arc::clone(&records)).await;
+    new.model.release();
+    assert!(new.answer(asked).await.completed());
+    assert!(new.answer(question("And now?")).await.completed());
+    old.model.release();
+    lost(events).await;
+    assert!(new.answer(question("Last?")).await.completed());
+    let shown = new.model.calls()[2].body["messages"].clone();
+    let asked = shown.as_array().unwrap().iter().filter(|it| it["role"] == "user");
+    let asked: Vec<_> = asked.map(|it| it["content"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(asked, [said.question(), "And now?".to_owned(), "Last?".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_turn_that_is_asked_again_when_later_ones_have_ended_does_nothing() {
+    let (records, world, server) = stage().await;
+    let asked = script(&Script {
+        tool_calls: calls(&[("a", "t__count", json!({"by": 1}))]),
+        then: vec![Script { text: Some("Done.".to_owned()), ..Script::default() }],
+        ..Script::default()
+    });
+    assert!(world.answer(asked.clone()).await.completed());
+    assert!(world.answer(question("hello")).await.completed());
+    drop(world);
+    let world = beside(counts, &records, &server).await;
+    assert_eq!(world.answer(asked).await.failure(), ("turn_over", false));
+    assert_eq!(server.count(), 1);
+    assert!(world.model.calls().is_empty());
+}
+
+#[tokio::test]
+async fn who_has_something_of_a_turn_keeps_it_when_the_past_cannot_be_read() {
+    let records = records().await;
+    let world = World::with(|_| {}, Arc::clone(&records)).await;
+    let session = proto::Session::parse("ann", "s").unwrap();
+    let newer = proto::Transcript { version: 99, ..proto::Transcript::default() };
+    let key = broker::Key::session(&session);
+    let value = prost::Message::encode_to_vec(&newer).into();
+    let absent = broker::Expected::Absent;
+    records.put(broker::Bucket::Transcripts, &key, value, absent).await.unwrap();
+    let asked = AskRequest { resume_after: 5, resume_run: 77, ..question("hello") };
+    let mut events = world.ask(asked).await.unwrap();
+    let first = futures::StreamExt::next(&mut events).await.unwrap();
+    assert_eq!(first.unwrap_err().code(), Code::Unavailable, "nothing is taken back");
+    assert_eq!(world.answer(question("hello")).await.failure(), ("store_unavailable", false));
+}
+
+#[tokio::test]
+async fn a_stopped_resumption_leaves_no_ledger_behind() {
+    let records = records().await;
+    let (world, server) = shared(|_| {}, &records).await;
+    let asked =
+        script(&Script { tool_calls: calls(&[("b", "t__hold", json!({}))]), ..Script::default() });
+    let waiting = pending(&world.answer(asked.clone()).await);
+    let decided = deciding(&asked, vec![decision(&waiting[0], "accept")]);
+    let events = world.ask(decided.clone()).await.unwrap();
+    server.wait_for_calls(1).await.unwrap();
+    assert!(world.cancel(&decided).await);
+    let stopped = crate::world::Answer::read(events).await;
+    assert!(matches!(stopped.end(), Kind::Cancelled(_)), "{:?}", stopped.end());
+    assert!(world.answer(question("Never mind.")).await.completed());
+    assert_eq!(records.all(broker::Bucket::Ledgers).await.unwrap().len(), 0);
 }

@@ -9,7 +9,7 @@ use proto::ask_event::Kind;
 use serde_json::json;
 use testkit::model::{BodyKind, Call, Ending, Script, ToolStyle};
 
-use crate::tools::{allowing, calls, heard, results, with_tools};
+use crate::tools::{allowing, calls, deciding, decision, heard, pending, results, with_tools};
 use crate::world::{Answer, World, question, records, script};
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::OpenAi, Protocol::DashScope];
@@ -230,6 +230,25 @@ async fn a_failure_after_a_tool_ran_keeps_its_result_for_the_next_turn() {
             }
             assert_eq!(server.count(), 1, "{protocol:?} {code}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_after_a_decided_call_ran_neither_loses_nor_repeats_it() {
+    for protocol in PROTOCOLS {
+        let (world, server) = with_tools(|config| speak(protocol, config)).await;
+        let asked = counts_and(Script { status: Some(401), ..Script::default() });
+        let waiting = pending(&world.answer(asked.clone()).await);
+        let decide = || deciding(&asked, vec![decision(&waiting[0], "accept")]);
+        let answer = world.answer(decide()).await;
+        assert_eq!(answer.failure().0, "model_auth", "{protocol:?}");
+        assert_eq!((results(&answer).len(), server.count()), (1, 1), "{protocol:?}");
+        let again = world.answer(decide()).await;
+        assert_eq!(again.failure(), ("decision_refused", false), "{protocol:?}");
+        assert!(world.answer(question("How many?")).await.completed(), "{protocol:?}");
+        let told = shown(world.model.calls().last().unwrap());
+        assert!(told.contains("the counter is 1"), "{protocol:?}: {told}");
+        assert_eq!(server.count(), 1, "{protocol:?}");
     }
 }
 

@@ -188,3 +188,86 @@ async fn the_resuming_turn_has_the_model_and_the_instructions_of_the_first() {
     assert_eq!(shown["model"], "script");
     assert!(shown["messages"][0]["content"].as_str().unwrap().contains("pirate"), "{shown}");
 }
+
+#[tokio::test]
+async fn what_the_operator_has_forbidden_since_is_not_made_and_the_decision_is_not_used_up() {
+    let records = records().await;
+    let (world, server) = shared(|_| {}, &records).await;
+    let asked = counting(&["a"]);
+    let waiting = pending(&world.answer(asked.clone()).await);
+    drop(world);
+    let forbid = |config: &mut agent::Config| {
+        config.tools.rules.insert("t__count".to_owned(), agent::Verdict::Deny);
+    };
+    let strict = beside(forbid, &records, &server).await;
+    let decide = |kind| deciding(&asked, vec![decision(&waiting[0], kind)]);
+    let refused = strict.answer(decide("accept")).await;
+    assert_eq!(refused.failure(), ("decision_refused", false));
+    assert_eq!(server.count(), 0);
+    assert!(strict.answer(decide("reject")).await.completed());
+}
+
+#[tokio::test]
+async fn a_decision_is_not_used_up_while_its_tool_is_away() {
+    let records = records().await;
+    let (world, server) = shared(|_| {}, &records).await;
+    let asked = counting(&["a"]);
+    let waiting = pending(&world.answer(asked.clone()).await);
+    drop(world);
+    server.refuse();
+    let world = beside(|_| {}, &records, &server).await;
+    let decide = || deciding(&asked, vec![decision(&waiting[0], "accept")]);
+    assert_eq!(world.answer(decide()).await.failure(), ("decision_refused", false));
+    drop(world);
+    server.resume();
+    let world = beside(|_| {}, &records, &server).await;
+    let answer = world.answer(decide()).await;
+    assert!(answer.completed(), "{:?}", answer.end());
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_stopped_turn_left_undecided_is_closed_by_the_next_question() {
+    let (world, server) = with_tools(|_| {}).await;
+    let asked = script(&Script {
+        tool_calls: calls(&[
+            ("a", "t__count", json!({"by": 1})),
+            ("b", "t__hold", json!({})),
+            ("c", "t__count", json!({"by": 10})),
+        ]),
+        ..Script::default()
+    });
+    let waiting = pending(&world.answer(asked.clone()).await);
+    let some = waiting[..2].iter().map(|it| decision(it, "accept")).collect();
+    let two = deciding(&asked, some);
+    let events = world.ask(two.clone()).await.unwrap();
+    server.wait_for_calls(2).await.unwrap();
+    assert!(world.cancel(&two).await);
+    assert!(!crate::world::Answer::read(events).await.completed());
+    assert!(world.answer(question("Never mind.")).await.completed());
+    let late = world.answer(deciding(&asked, vec![decision(&waiting[2], "accept")])).await;
+    assert_eq!(late.failure(), ("decision_refused", false));
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_resumed_turn_that_fills_the_window_alone_is_shown_with_its_question_and_its_result() {
+    let small = |config: &mut agent::Config| {
+        for provider in config.providers.values_mut() {
+            provider.window = 10_000;
+        }
+    };
+    let (world, _server) = with_tools(small).await;
+    let asked = script(&Script {
+        text: Some("word ".repeat(6_000)),
+        tool_calls: calls(&[("a", "t__count", json!({"by": 1}))]),
+        then: vec![Script { text: Some("Done.".to_owned()), ..Script::default() }],
+        ..Script::default()
+    });
+    let waiting = pending(&world.answer(asked.clone()).await);
+    let answer = world.answer(deciding(&asked, vec![decision(&waiting[0], "accept")])).await;
+    assert!(answer.completed(), "{:?}", answer.end());
+    let shown = world.model.calls()[1].body["messages"].clone();
+    let roles: Vec<_> = shown.as_array().unwrap().iter().map(|it| it["role"].clone()).collect();
+    assert_eq!(roles, ["system", "user", "assistant", "tool"]);
+}

@@ -107,7 +107,8 @@ async fn an_agent_that_drains_finishes_its_turns_while_new_ones_go_elsewhere() {
     has.take(until(&mut events, 3).await);
     first.life.drain();
     first.ask(question("hello")).await.expect_err("it takes no new turn");
-    assert!(second.answer(question("hello")).await.completed());
+    let elsewhere = AskRequest { session_id: "another".to_owned(), ..question("hello") };
+    assert!(second.answer(elsewhere).await.completed());
     model.release();
     has.take(Answer::read(events).await.events);
     let whole = (0..9).map(|it| format!("t{it} ")).collect::<Vec<_>>().concat();

@@ -188,7 +188,7 @@ async fn without_its_past_a_turn_fails_before_the_model_is_asked() {
     let broken = Error::Corrupt("the disk".to_owned());
     let world = World::with(|_| {}, Refusing::new(1, 0, broken).await).await;
     let answer = world.answer(question("one")).await;
-    assert_eq!(answer.failure(), ("store_unavailable", true));
+    assert_eq!(answer.failure(), ("store_unavailable", false));
     assert!(world.model.calls().is_empty());
 }
 

@@ -252,3 +252,49 @@ async fn the_model_behind_is_asked_when_the_first_cannot_be_used() {
     }
     assert_eq!(answered, "openai/script");
 }
+
+#[tokio::test]
+async fn an_id_that_a_forgotten_turn_had_does_not_hide_a_call() {
+    let (world, server) = with_tools(|config| {
+        allowing(config, "t__count");
+        for provider in config.providers.values_mut() {
+            provider.window = 8_000;
+        }
+    })
+    .await;
+    let first = script(&Script {
+        text: Some("word ".repeat(4_000)),
+        tool_calls: calls(&[("a", "t__read", json!({"key": "x"}))]),
+        then: vec![Script { text: Some("Done.".to_owned()), ..Script::default() }],
+        ..Script::default()
+    });
+    assert!(world.answer(first).await.completed());
+    let second = script(&Script {
+        tool_calls: calls(&[("a", "t__count", json!({"by": 1}))]),
+        then: vec![Script { text: Some("Counted.".to_owned()), ..Script::default() }],
+        ..Script::default()
+    });
+    let answer = world.answer(second).await;
+    assert_eq!((answer.text().as_str(), server.count()), ("Counted.", 1));
+}
+
+#[tokio::test]
+async fn a_turn_with_more_results_than_it_has_room_for_keeps_all_and_shortens_the_last() {
+    let (world, server) = with_tools(|config| allowing(config, "t__big")).await;
+    let each: Vec<_> = (0..8).map(|it| it.to_string()).collect();
+    let big = || Script {
+        tool_calls: calls(
+            &each
+                .iter()
+                .map(|id| (id.as_str(), "t__big", json!({"bytes": 40_000})))
+                .collect::<Vec<_>>(),
+        ),
+        ..Script::default()
+    };
+    let then = vec![big(), big(), Script { text: Some("Done.".to_owned()), ..Script::default() }];
+    let answer = world.answer(script(&Script { then, ..big() })).await;
+    assert!(answer.completed(), "{:?}", answer.end());
+    assert_eq!((results(&answer).len(), server.calls().len()), (24, 24));
+    let sizes: Vec<_> = results(&answer).iter().map(|it| it.content.len()).collect();
+    assert!(sizes[0] > 32_000 && sizes[23] < 2_000, "{sizes:?}");
+}
