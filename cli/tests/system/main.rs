@@ -3,7 +3,9 @@
 
 mod browser;
 mod client;
+mod configured;
 mod dead_letters;
+mod deciding;
 mod embedded;
 mod ending;
 mod fleet;
@@ -11,6 +13,9 @@ mod full_disk;
 mod grpc;
 mod hostile;
 mod killed;
+mod reviewing;
 mod secured;
 mod stage;
+mod steps_killed;
 mod stopping;
+mod tools;

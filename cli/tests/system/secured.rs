@@ -1,16 +1,23 @@
 //! The roles as an operator runs them: on a server from deploy/nats, each as a
 //! user of its own that may do its part and no more.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use testkit::model::Script;
 use testkit::nats::{Server, Shipped};
 use testkit::process::Weir;
 use tokio::process::Command;
 
-use crate::stage::{up, weir};
+use crate::stage::{Client, is_end, text, up, weir};
+use crate::tools::{Surroundings, call, configured, decision, ids};
 
 /// A command that opens the shipped servers as a user.
 fn as_user(shipped: &Shipped, user: &str, arguments: &[&str]) -> Command {
-    let mut command = weir(arguments);
+    entitled(shipped, user, weir(arguments))
+}
+
+/// The same for a command that is there already.
+fn entitled(shipped: &Shipped, user: &str, mut command: Command) -> Command {
     command
         .env("NATS_URL", shipped.bare_url())
         .env("NATS_USER", user)
@@ -111,5 +118,81 @@ async fn a_durability_that_is_not_given_or_not_known_is_refused_at_start() -> Re
     let why = refusal(weir(&["up", "--ephemeral", "--log-bytes", "64MiB"])).await?;
     assert!(why.contains("--log-bytes needs --nats"), "{why}");
     drop(up(&["--durability", "fsynced"]).await?);
+    Ok(())
+}
+
+/// The declared servers' roles, each with its rights alone; the agent is the
+/// last.
+async fn roles(shipped: &Shipped, file: &str) -> Result<[Weir; 3]> {
+    let apply = as_user(shipped, "operator", &["nats", "apply"]);
+    let (code, output) = Weir::run(apply).await?;
+    assert_eq!(code, Some(0), "{output:?}");
+    let never = ["--nats-declare", "never"];
+    let agent = ["agent", "--grpc", "127.0.0.1:0", never[0], never[1]];
+    let mut agent = entitled(shipped, "agent", configured(&agent, file, "sk-one"));
+    // It says aloud only what costs somebody something.
+    agent.env("RUST_LOG", "warn,agent=debug,broker=debug");
+    let agent = Weir::start(agent).await?;
+    let endpoint = format!("http://{}", agent.value("grpc")?);
+    let worker = ["worker", "--agent", &endpoint, never[0], never[1]];
+    let worker = Weir::start(as_user(shipped, "worker", &worker)).await?;
+    let gateway = ["gateway", "--http", "127.0.0.1:0", never[0], never[1]];
+    let gateway = Weir::start(as_user(shipped, "gateway", &gateway)).await?;
+    Ok([gateway, worker, agent])
+}
+
+#[tokio::test]
+async fn tools_reviews_and_memories_need_no_more_rights_than_are_shipped() -> Result<()> {
+    let (shipped, around) = tokio::try_join!(Shipped::one(), Surroundings::start())?;
+    let [gateway, worker, agent] = roles(&shipped, &around.configure("")?).await?;
+    let client = Client::of(&gateway)?;
+    let script = Script {
+        tool_calls: vec![
+            call("read", "t__read", &json!({ "key": "x" })),
+            call("keep", "remember", &json!({ "text": "Ann counts in tens." })),
+            call("count", "t__count", &json!({ "by": 10 })),
+        ],
+        then: vec![Script {
+            text: Some("So.".to_owned()),
+            tool_calls: vec![call("mine", "recall", &json!({ "query": "tens" }))],
+            ..Script::default()
+        }],
+        ..Script::default()
+    };
+    let asked = client.ask("s", &script.question()).await?.read_until(is_end).await?;
+    let told = asked.last().context("an end")?.json();
+    let calls = &told["interrupted"]["calls"];
+    assert_eq!(ids(calls), ["count"], "{asked:?}");
+    let shown = client.session("s").await?;
+    assert_eq!(shown["pending"], *calls);
+    let turn = shown["interruptedTurnId"].as_str().context("a turn")?;
+    let decide = || client.decide("s", turn, &[decision(&calls[0], "accept", &json!({}))]);
+    let answer: Value = decide().send().await?.error_for_status()?.json().await?;
+    assert_eq!((&answer["status"], around.server.count()), (&json!("completed"), 10), "{answer}");
+    assert_eq!(decide().send().await?.status(), 409);
+
+    // The next turn removes what the ones before it had left behind.
+    client.ask("s", "What do I count in?").await?.read_until(is_end).await?;
+    let heard = around.model.calls().last().context("a call")?.body.to_string();
+    assert!(heard.contains("- Ann counts in tens."), "{heard}");
+
+    let added = json!({ "userId": "test_user", "text": "Likes tea." });
+    assert_eq!(client.post("/v1/memories").json(&added).send().await?.status(), 201);
+    let memories = client.memories().await?["memories"].clone();
+    assert_eq!(memories.as_array().map(Vec::len), Some(2), "{memories}");
+    for memory in memories.as_array().into_iter().flatten() {
+        assert_eq!(client.forget(memory["id"].as_str().context("an id")?).await?, 204);
+    }
+    assert_eq!(client.memories().await?["memories"], json!([]));
+
+    assert_eq!(client.erase("s").await?, 204);
+    assert_eq!(client.session("s").await?["status"], "not_found");
+    let fresh = text(&client.ask("s", "hello").await?.read_until(is_end).await?);
+    assert_eq!(fresh, testkit::model::echo("hello", 1), "nothing is left of what was erased");
+    for process in [&gateway, &worker, &agent] {
+        let said = process.output().stderr.join("\n");
+        let denied = ["WARN", "ERROR", "ermission", "a ledger is left"];
+        assert!(!denied.iter().any(|it| said.contains(it)), "{said}");
+    }
     Ok(())
 }

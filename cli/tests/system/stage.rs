@@ -121,6 +121,41 @@ impl Client {
         Sse::open(request.send().await?).await
     }
 
+    /// What a session says about itself.
+    pub(crate) async fn session(&self, session: &str) -> Result<Value> {
+        let request = self.get(&format!("/v1/sessions/{session}"));
+        let response = request.query(&[("userId", &self.user)]).send().await?;
+        ensure!(response.status() == StatusCode::OK, "{}", response.text().await?);
+        Ok(response.json().await?)
+    }
+
+    /// Decides calls of an interrupted turn that wait for a human.
+    pub(crate) fn decide(&self, session: &str, turn: &str, decisions: &[Value]) -> RequestBuilder {
+        let body = json!({ "userId": self.user, "turnId": turn, "decisions": decisions });
+        self.post(&format!("/v1/sessions/{session}/decisions")).json(&body)
+    }
+
+    /// What is remembered about the user.
+    pub(crate) async fn memories(&self) -> Result<Value> {
+        let request = self.get("/v1/memories").query(&[("userId", &self.user)]);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Forgets something about the user; the status of the answer.
+    pub(crate) async fn forget(&self, memory: &str) -> Result<StatusCode> {
+        self.delete(&format!("/v1/memories/{memory}")).await
+    }
+
+    /// Erases a session; the status of the answer.
+    pub(crate) async fn erase(&self, session: &str) -> Result<StatusCode> {
+        self.delete(&format!("/v1/sessions/{session}")).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<StatusCode> {
+        let request = self.http.delete(format!("{}{path}", self.base));
+        Ok(request.query(&[("userId", &self.user)]).send().await?.status())
+    }
+
     /// Stops whatever runs in a session, or one turn of it.
     pub(crate) async fn cancel(
         &self,
