@@ -117,10 +117,8 @@ impl Engine {
         let unread = |error: broker::Error| {
             tracing::warn!(session = ?key.session, turn = %key.turn, %error, "no past");
             let words = "the conversation so far could not be read";
-            match error {
-                broker::Error::Corrupt(_) => Failure::lasting(code::STORE_UNAVAILABLE, words),
-                _ => Failure::passing(code::STORE_UNAVAILABLE, words),
-            }
+            let retryable = !matches!(error, broker::Error::Corrupt(_));
+            Failure { retryable, ..Failure::lasting(code::STORE_UNAVAILABLE, words) }
         };
         let past = self.transcripts.before(&key.session, key.turn).await.map_err(unread)?;
         if past.over {
