@@ -24,6 +24,8 @@ mod sessions;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod tools;
 #[cfg(test)]
 mod turns;
