@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::flags::Peer;
 
 /// How long a gateway may be away before a client gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A gateway, and who asks.

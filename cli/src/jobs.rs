@@ -21,7 +21,7 @@ use crate::{Ended, banner, store};
 use letters::{Answer, Letter, Request, answer};
 
 /// How long an operation may take where no process is in between.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(flags: Jobs) -> Ended {
     match flags.command {

@@ -58,7 +58,8 @@ async fn index(flags: &Known) -> anyhow::Result<Arc<Index>> {
 }
 
 fn lines(values: impl Iterator<Item = serde_json::Value>) -> String {
-    values.map(|it| format!("{it}\n")).collect()
+    let lines: Vec<_> = values.flat_map(|it| [it.to_string(), "\n".to_owned()]).collect();
+    lines.concat()
 }
 
 fn hit_json(hit: &Hit) -> serde_json::Value {

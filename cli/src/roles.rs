@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::flags::{Agent, Edge, Gateway, Mind, Worker};
 use crate::{Ended, banner, control, settings, store};
 
-/// What is logged unless RUST_LOG says otherwise. The library that speaks to
+/// What is logged unless `RUST_LOG` says otherwise. The library that speaks to
 /// servers of tools would log their whole URLs.
 const LOG: &str = "warn,agent=info,broker=info,broker_worker=info,gateway=info,memory=info,\
     knowledge=info,model=info,process=info,tool=info,rmcp=off";

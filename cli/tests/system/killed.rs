@@ -30,7 +30,7 @@ const LIFE: std::ops::Range<u64> = 20..600;
 const TOKENS: usize = 30;
 const PACE: u64 = 8;
 /// How long one request is tried while its server is killed and started.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 fn command(data: &Path, model: &FakeModel, http: SocketAddr) -> tokio::process::Command {
