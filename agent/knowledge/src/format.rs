@@ -51,7 +51,7 @@ impl Format {
         match self {
             Self::Markdown => Ok(cut(source, &utf8(bytes)?, markdown::cut)),
             Self::Text => Ok(cut(source, &utf8(bytes)?, plain::cut)),
-            Self::Html => Ok(html::cut(source, &html::decode(bytes)?)),
+            Self::Html => html::cut(source, &html::decode(bytes)?),
             Self::Pdf => pdf::cut(source, bytes, limits),
         }
     }

@@ -3,7 +3,10 @@
 //!
 //! Reads tags as they come and builds no tree, so that no nesting costs more
 //! than its bytes. Leaves out scripts, styles, forms, what is hidden and what
-//! only leads elsewhere: navigation and footers.
+//! only leads elsewhere: navigation and footers. Refuses a page with a tag of
+//! too many attributes.
+
+mod tags;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -93,8 +96,9 @@ fn named(bytes: &[u8]) -> Option<&'static Encoding> {
     Encoding::for_label(&label.as_bytes()[..end.unwrap_or(label.len())])
 }
 
-/// Cuts a page.
-pub(crate) fn cut(source: Arc<str>, text: &str) -> Vec<Passage> {
+/// Cuts a page; the error says why it cannot be read.
+pub(crate) fn cut(source: Arc<str>, text: &str) -> Result<Vec<Passage>, String> {
+    tags::check(text)?;
     let page = Page {
         cutter: Cutter::new(source, Origins::Lines),
         form: Form::Paragraph,
@@ -112,7 +116,7 @@ pub(crate) fn cut(source: Arc<str>, text: &str) -> Vec<Passage> {
     tokenizer.end();
     let mut page = tokenizer.sink.0.into_inner();
     page.end_block();
-    page.cutter.finished()
+    Ok(page.cutter.finished())
 }
 
 struct Sink(RefCell<Page>);

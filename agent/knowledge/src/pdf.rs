@@ -5,15 +5,17 @@
 //! costs only its file. Refuses what needs a password. Knows no pictures: a page
 //! that was scanned has no text.
 
+mod apart;
 mod font;
 mod page;
+mod token;
+mod weight;
 #[cfg(test)]
 pub(crate) mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use lopdf::content::Content;
 use lopdf::{Dictionary, Document, LoadOptions, Object, ObjectId, decode_text_string};
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 use crate::cutter::{Cutter, Origins};
 use crate::passage::Passage;
 use crate::{Limits, plain};
+use apart::{apart, too_long};
 use font::Font;
 use page::Page;
 
@@ -31,8 +34,15 @@ const MAX_STREAM: usize = 16 * 1024 * 1024;
 /// The most fonts of a file that are looked at.
 const MAX_FONTS: usize = 2_000;
 
-/// The reader's stack, in bytes: what is nested may be read by recursion.
-const STACK: usize = 8 * 1024 * 1024;
+/// The most bytes of a font's table of what its codes mean, and of all tables.
+const MAX_TABLE: usize = 2 * 1024 * 1024;
+const MAX_TABLES: usize = 16 * 1024 * 1024;
+
+/// The most bytes of one operation of a page, whose operands are held at once.
+const MAX_OPERATION: usize = 1024 * 1024;
+
+/// Readers that took too long and have not ended yet.
+static BEHIND: AtomicUsize = AtomicUsize::new(0);
 
 const TITLE: u8 = 1;
 const PAGE: u8 = 2;
@@ -50,7 +60,7 @@ pub(crate) fn cut(
     bytes: Vec<u8>,
     limits: &Limits,
 ) -> Result<Vec<Passage>, String> {
-    let pages = apart(limits.pdf_time, {
+    let pages = apart(&BEHIND, limits.pdf_time, {
         let (limits, source) = (*limits, Arc::clone(&source));
         move |until| read(&source, &bytes, &limits, until)
     })?;
@@ -64,35 +74,8 @@ pub(crate) fn cut(
     Ok(cutter.finished())
 }
 
-/// Does something on a thread that may panic, or be left behind.
-fn apart<T: Send + 'static>(
-    time: Duration,
-    read: impl FnOnce(Instant) -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    let until = Instant::now() + time;
-    let (sender, receiver) = sync_channel(1);
-    let reader = std::thread::Builder::new().name("pdf".to_owned()).stack_size(STACK);
-    let spawned = reader.spawn(move || {
-        // Nobody listens any more to a reader that was left behind.
-        drop(sender.send(read(until)));
-    });
-    spawned.map_err(|error| format!("no thread to read it on: {error}"))?;
-    receiver.recv_timeout(time).unwrap_or_else(|error| {
-        Err(match error {
-            RecvTimeoutError::Timeout => too_long(time),
-            RecvTimeoutError::Disconnected => "not a PDF that can be read".to_owned(),
-        })
-    })
-}
-
-fn too_long(time: Duration) -> String {
-    format!("takes longer than {} s to read", time.as_secs())
-}
-
 fn read(source: &str, bytes: &[u8], limits: &Limits, until: Instant) -> Result<Pages, String> {
-    let options = LoadOptions::with_max_decompressed_size(MAX_STREAM);
-    let document = Document::load_mem_with_options(bytes, options);
-    let document = document.map_err(|error| format!("not a PDF that can be read: {error}"))?;
+    let document = load(bytes, until)?;
     if document.is_encrypted() {
         return Err("needs a password".to_owned());
     }
@@ -101,9 +84,11 @@ fn read(source: &str, bytes: &[u8], limits: &Limits, until: Instant) -> Result<P
         return Err("not a PDF that can be read: no pages".to_owned());
     }
     let mut pages = Pages { title: title(&document), texts: Vec::new() };
-    let dictionaries = fonts(&document, &ids);
-    let fonts: HashMap<usize, Font<'_>> =
-        dictionaries.iter().map(|(at, it)| (*at, Font::new(it, &document, MAX_STREAM))).collect();
+    let dictionaries = fonts(&document, &ids, until);
+    let fonts: HashMap<usize, Font<'_>> = (dictionaries.iter())
+        .take_while(|_| Instant::now() < until)
+        .map(|(at, it)| (*at, Font::new(it, &document, MAX_TABLE)))
+        .collect();
     let mut size = 0;
     for id in &ids {
         if Instant::now() >= until {
@@ -121,6 +106,24 @@ fn read(source: &str, bytes: &[u8], limits: &Limits, until: Instant) -> Result<P
     Ok(pages)
 }
 
+/// The objects of a file, if they are not too many.
+fn load(bytes: &[u8], until: Instant) -> Result<Document, String> {
+    weight::check(bytes, MAX_STREAM, until)?;
+    let load = |force_reconstruct| {
+        let mut options = LoadOptions::with_max_decompressed_size(MAX_STREAM);
+        options.filter = Some(weight::take);
+        options.force_reconstruct = force_reconstruct;
+        let loaded = weight::bounded(until, || Document::load_mem_with_options(bytes, options))?;
+        loaded.map_err(|error| format!("not a PDF that can be read: {error}"))
+    };
+    let document = load(false)?;
+    // A table that leads nowhere: the file is searched for its objects.
+    if !document.is_encrypted() && document.page_iter().next().is_none() {
+        return load(true);
+    }
+    Ok(document)
+}
+
 /// The title of a document, where it has one.
 fn title(document: &Document) -> String {
     let info = document.trailer.get_deref(b"Info", document).and_then(Object::as_dict);
@@ -129,17 +132,32 @@ fn title(document: &Document) -> String {
     title.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The fonts of these pages, by where they are in memory.
-fn fonts(document: &Document, pages: &[ObjectId]) -> HashMap<usize, Dictionary> {
+/// The fonts of these pages, by where they are in memory; those whose tables are
+/// too large are left out.
+fn fonts(document: &Document, pages: &[ObjectId], until: Instant) -> HashMap<usize, Dictionary> {
     let mut fonts = HashMap::new();
+    let mut left = MAX_TABLES;
     for id in pages {
         for font in document.get_page_fonts(*id).unwrap_or_default().into_values() {
-            if fonts.len() < MAX_FONTS {
-                fonts.entry(place(font)).or_insert_with(|| Font::plain(font));
+            if fonts.len() >= MAX_FONTS || Instant::now() >= until {
+                return fonts;
+            }
+            let known = fonts.contains_key(&place(font));
+            let rest = left.checked_sub(if known { 0 } else { table(document, font) });
+            if let Some(rest) = rest.filter(|_| !known) {
+                left = rest;
+                fonts.insert(place(font), Font::plain(font));
             }
         }
     }
     fonts
+}
+
+/// How long a font's table is; one that is too long for any.
+fn table(document: &Document, font: &Dictionary) -> usize {
+    let table = font.get_deref(b"ToUnicode", document).and_then(Object::as_stream);
+    let table = table.map(|it| it.get_plain_content_with_limit(MAX_TABLE));
+    table.map_or(0, |it| it.map_or(usize::MAX, |it| it.len()))
 }
 
 fn place(font: &Dictionary) -> usize {
@@ -157,6 +175,9 @@ fn text(
     let named = named.into_iter().filter_map(|(name, it)| Some((name, fonts.get(&place(it))?)));
     let mut page = Page::new(named.collect());
     let content = document.get_page_content_with_limit(id, MAX_STREAM).unwrap_or_default();
+    if token::longest_operation(&content) > MAX_OPERATION {
+        return String::new();
+    }
     for (number, operation) in Content::decode_iter(&content).enumerate() {
         let Ok(operation) = operation else { break };
         page.take(&operation);
@@ -296,20 +317,22 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_breaks_or_hangs_costs_only_its_file() {
-        let soon = Duration::from_millis(20);
-        let broken = apart(Duration::from_secs(20), |_| -> Result<(), String> {
-            assert!(std::hint::black_box(false), "on purpose");
-            Ok(())
-        });
-        assert_eq!(broken.unwrap_err(), "not a PDF that can be read");
-        let (stop, stopped) = sync_channel::<()>(1);
-        let hung = apart(soon, move |_| stopped.recv().map_err(|error| error.to_string()));
-        assert!(hung.unwrap_err().starts_with("takes longer"));
-        drop(stop);
-        let late = Limits { pdf_time: Duration::ZERO, ..limits() };
+    fn a_page_whose_operands_have_no_end_is_left_out() {
+        let mut document = document("", &[LATIN, &["x"]]);
+        let page = document.page_iter().nth(1).unwrap();
+        let content = [&b"BT [0 % TJ\n"[..], &b"0 ".repeat(MAX_OPERATION), b"] TJ ET"].concat();
+        document.change_page_content(page, content).unwrap();
+        let read = read_well(saved(&mut document));
+        assert!(read.iter().all(|(heading, ..)| heading == "page 1"), "{read:?}");
+        assert_eq!(token::longest_operation(b"q (a) Tj\nBT [0 (TJ) 1 % TJ\n] TJ ET"), 20);
+        assert_eq!(token::longest_operation(b"q BI ID Q Q Q Q"), 11);
+    }
+
+    #[test]
+    fn a_file_that_takes_too_long_is_refused() {
+        let late = Limits { pdf_time: std::time::Duration::ZERO, ..limits() };
         let late = cut("a.pdf".into(), file("", &[LATIN]), &late).unwrap_err();
-        assert!(late.starts_with("takes longer"), "{late}");
+        assert!(late.starts_with("takes"), "{late}");
     }
 
     proptest::proptest! {

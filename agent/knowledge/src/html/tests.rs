@@ -3,7 +3,7 @@
 use super::*;
 
 fn sentences(page: &str) -> Vec<(String, String, (u32, u32), Form)> {
-    let passages = cut("a.html".into(), page);
+    let passages = cut("a.html".into(), page).unwrap();
     let each = passages.iter().flat_map(|passage| {
         let heading = passage.heading.to_string();
         let sentences = passage.sentences.iter();
@@ -67,4 +67,13 @@ proptest::proptest! {
             proptest::prop_assert!(!text.trim().is_empty());
         }
     }
+}
+
+#[test]
+fn a_tag_of_very_many_attributes_costs_only_its_page() {
+    let attributes: Vec<_> = (0..100_000).map(|it| format!(" a{it}")).collect();
+    let attributes = attributes.concat();
+    let page = format!("<p>Text.</p><div{attributes}>x</div>");
+    let refused = cut("a.html".into(), &page).unwrap_err();
+    assert!(refused.contains("256 attributes"), "{refused}");
 }

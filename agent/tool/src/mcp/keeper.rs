@@ -17,6 +17,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
+use super::hidden::hide;
 use super::link::{Greeting, Heard, Link, MAX_TOOLS, SLOW, list};
 use super::list::{Judged, Offer, Reason, Word, judge};
 use super::pins::Pins;
@@ -112,7 +113,6 @@ impl Keeper {
     pub(super) async fn run(mut self, told: Told) {
         let mut pause = PAUSE;
         loop {
-            let began = Instant::now();
             let opened = tokio::select! {
                 biased;
                 () = told.wait() => return,
@@ -120,18 +120,20 @@ impl Keeper {
             };
             match opened {
                 Ok(mut link) => {
+                    let began = Instant::now();
                     let reason = tokio::select! {
                         biased;
                         () = told.wait() => None,
                         reason = Box::pin(self.stay(&mut link)) => Some(reason),
                     };
                     self.gone(reason);
+                    // What the farewell takes does not count.
+                    if began.elapsed() >= GOOD {
+                        pause = PAUSE;
+                    }
                     Box::pin(link.close()).await;
                 }
-                Err(reason) => self.missed(reason),
-            }
-            if began.elapsed() >= GOOD {
-                pause = PAUSE;
+                Err(reason) => self.missed(&reason),
             }
             tokio::select! {
                 biased;
@@ -263,6 +265,7 @@ impl Keeper {
 
     /// The connection is gone, for this reason or because it was told to go.
     fn gone(&self, reason: Option<String>) {
+        let reason = reason.map(|it| hide(&it, &self.shared.config.transport));
         if let Some(reason) = &reason {
             tracing::warn!(mcp.server = self.shared.name, reason, "an MCP server is lost");
         }
@@ -276,7 +279,8 @@ impl Keeper {
     }
 
     /// It could not be connected.
-    fn missed(&self, reason: String) {
+    fn missed(&self, reason: &str) {
+        let reason = hide(reason, &self.shared.config.transport);
         let known = self.shared.view.borrow().problem.as_ref() == Some(&reason);
         if !known {
             tracing::warn!(mcp.server = self.shared.name, reason, "an MCP server is not connected");

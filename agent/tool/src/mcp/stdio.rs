@@ -2,6 +2,9 @@
 //!
 //! It gets `PATH`, `HOME` and what is configured, nothing else of our
 //! environment. It has a process group of its own, which dies with it.
+//! Refuses one that says too much, or reads too little.
+
+mod flow;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,16 +15,23 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use process::{Lifecycle, environment};
+use rmcp::RoleClient;
+use rmcp::transport::async_rw::AsyncRwTransport;
 use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::MAX_MESSAGE;
+use flow::{Bucket, Paced};
 
 /// How long a process may take to end after its input was closed.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long its last words on its standard error are waited for; what it
+/// started may hold that open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Bytes of a line of its standard error.
 const MAX_LINE: usize = 1024;
 /// Lines of its standard error in a second.
@@ -34,10 +44,12 @@ const HIDDEN: &str = "[hidden]";
 pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
+    /// Dropped when it has ended.
+    _ended: DropGuard,
 }
 
 /// How it is spoken to.
-pub(super) type Streams = (Bounded<ChildStdout>, ChildStdin);
+pub(super) type Streams = Paced<AsyncRwTransport<RoleClient, Bounded<ChildStdout>, ChildStdin>>;
 
 impl Process {
     /// Starts a server; what it says on its standard error is logged.
@@ -64,8 +76,10 @@ impl Process {
         let errors = child.stderr.take().ok_or_else(gone)?;
         let group = child.id().and_then(|it| Pid::from_raw(it.try_into().ok()?));
         let secrets = env.values().cloned().collect();
-        life.spawn(log(errors, Log::new(server, secrets)));
-        Ok((Self { child, group }, (Bounded { inner: output, line: 0 }, input)))
+        let ended = CancellationToken::new();
+        life.spawn(log(errors, Log::new(server, secrets), ended.clone()));
+        let streams = AsyncRwTransport::new_client(Bounded::new(output), input);
+        Ok((Self { child, group, _ended: ended.drop_guard() }, Paced::new(streams)))
     }
 
     /// Its id, until it has ended.
@@ -102,12 +116,19 @@ impl Drop for Process {
     }
 }
 
-/// Its standard output, which breaks at a line that is too long: whoever reads
-/// it would hold the line whole.
+/// Its standard output, which breaks at a line that is too long, as whoever reads
+/// it would hold the line whole, and at too many lines.
 #[derive(Debug)]
 pub(super) struct Bounded<R> {
     inner: R,
     line: usize,
+    lines: Bucket,
+}
+
+impl<R> Bounded<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, line: 0, lines: Bucket::new() }
+    }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Bounded<R> {
@@ -126,20 +147,34 @@ impl<R: AsyncRead + Unpin> AsyncRead for Bounded<R> {
             Some(end) => read.len() - end - 1,
             None => self.line + read.len(),
         };
-        if longest <= MAX_MESSAGE {
+        let lines = read.split(|it| *it == b'\n').count() - 1;
+        let reason = if longest > MAX_MESSAGE {
+            format!("a line of more than {MAX_MESSAGE} bytes")
+        } else if let Err(reason) = self.lines.take(lines) {
+            reason
+        } else {
             return Poll::Ready(Ok(()));
-        }
-        let reason = format!("a line of more than {MAX_MESSAGE} bytes");
+        };
         tracing::warn!(reason, "an MCP server is cut off");
         Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
     }
 }
 
-/// Logs what a server says on its standard error, until it closes it.
-async fn log(mut errors: ChildStderr, mut log: Log) {
+/// Logs what a server says on its standard error, until it closes it or has ended.
+async fn log(mut errors: ChildStderr, mut log: Log, ended: CancellationToken) {
     let mut chunk = [0; 1024];
+    let over = async {
+        ended.cancelled().await;
+        sleep(LAST_WORDS).await;
+    };
+    tokio::pin!(over);
     loop {
-        match errors.read(&mut chunk).await {
+        let read = tokio::select! {
+            biased;
+            () = &mut over => return log.line_ends(),
+            read = errors.read(&mut chunk) => read,
+        };
+        match read {
             Ok(0) | Err(_) => return log.line_ends(),
             Ok(read) => log.add(&chunk[..read]),
         }
@@ -206,12 +241,24 @@ mod tests {
         let bad = format!("{line}y{line}");
         // Reads pieces, as a pipe gives them.
         let read = async |text: &str| {
-            let mut reader = Bounded { inner: text.as_bytes(), line: 0 };
+            let mut reader = Bounded::new(text.as_bytes());
             tokio::io::copy(&mut reader, &mut tokio::io::sink()).await
         };
         assert_eq!(read(&good).await.unwrap(), good.len() as u64);
         let error = read(&bad).await.unwrap_err();
         assert!(error.to_string().contains("8388608 bytes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn output_breaks_at_too_many_lines_and_not_before() {
+        let read = async |lines: usize| {
+            let text = "{}\n".repeat(lines);
+            let mut reader = Bounded::new(text.as_bytes());
+            tokio::io::copy(&mut reader, &mut tokio::io::sink()).await
+        };
+        assert_eq!(read(2_000).await.unwrap(), 6_000);
+        let error = read(200_000).await.unwrap_err();
+        assert!(error.to_string().contains("2000 messages"), "{error}");
     }
 
     #[test]
