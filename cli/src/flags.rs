@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use knowledge::{KnowledgeCommand, KnowledgeSearch, Known};
 pub(crate) use nats::{Declare, Login, NatsCommand, Servers, Tls};
-pub(crate) use tools::{ToolsChosen, ToolsCommand, ToolsList};
+pub(crate) use tools::{ToolsChosen, ToolsCommand, ToolsList, ToolsPin};
 
 /// How a process that serves says how it ended.
 const EXIT_CODES: &str = "Exit codes: 0 done, or drained: everything under way was finished or \

@@ -2,7 +2,11 @@
 //! the tool's schema.
 //!
 //! What does not fit is refused before the call, in words that help the model
-//! to do better. Schemas that lead outside of themselves are not followed.
+//! to do better. Schemas that lead outside of themselves are not followed, and
+//! neither are those, nor checks, that might take for ever.
+
+mod schema;
+mod steps;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -13,6 +17,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::Spec;
+use schema::Schema;
 
 /// Bytes of a call's arguments.
 const MAX_BYTES: usize = 256 * 1024;
@@ -22,8 +27,10 @@ const MAX_VIOLATIONS: usize = 5;
 const MAX_VIOLATION: usize = 300;
 /// Compiled schemas that are kept; beyond, all are compiled anew.
 const MAX_KEPT: usize = 1024;
-/// Steps of a `pattern`, against patterns that are made to take for ever.
-const MAX_BACKTRACKS: usize = 100_000;
+/// Bytes of a compiled `pattern`.
+const MAX_PATTERN: usize = 1024 * 1024;
+/// Bytes of what is remembered while one is looked for.
+const MAX_PATTERN_CACHE: usize = 1024 * 1024;
 
 /// The arguments of a call to this tool, parsed and checked against its
 /// schema. Empty text is no arguments.
@@ -47,14 +54,23 @@ pub fn arguments(spec: &Spec, text: &str) -> Result<Map<String, Value>, String> 
 }
 
 fn check(spec: &Spec, value: &Value) -> Result<(), String> {
-    let validator = validator(&spec.parameters)
-        .map_err(|it| format!("the tool {} cannot be called: {it}", spec.name))?;
+    let unusable = |it| format!("the tool {} cannot be called: {it}", spec.name);
+    let validator = validator(&spec.parameters).map_err(unusable)?;
+    let schema = Schema::new(&spec.parameters).map_err(unusable)?;
+    let steps = (steps::count(&schema, value).ok()).filter(|it| it.check <= steps::MAX_STEPS);
+    let steps = steps.ok_or(
+        "the arguments are too many, or too deep, to be checked against the tool's schema; \
+         give fewer or simpler ones",
+    )?;
+    if validator.is_valid(value) {
+        return Ok(());
+    }
+    if steps.tell > steps::MAX_STEPS {
+        return Err("the arguments do not fit the tool's schema".to_owned());
+    }
     let mut violations = validator.iter_errors(value);
     let named: Vec<_> =
         violations.by_ref().take(MAX_VIOLATIONS).map(|it| told(&it, spec)).collect();
-    if named.is_empty() {
-        return Ok(());
-    }
     let more = if violations.next().is_some() { "; and more" } else { "" };
     Err(format!("the arguments do not fit: {}{more}", named.join("; ")))
 }
@@ -97,21 +113,44 @@ pub(crate) fn validator(schema: &Value) -> Result<Arc<Validator>, String> {
     if let Some(known) = kept().get(&key) {
         return Ok(Arc::clone(known));
     }
-    let options = jsonschema::options()
-        .with_retriever(Nothing)
-        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS));
-    let built = options.build(schema).map_err(|it| {
-        let mut words = format!("its schema cannot be used: {}", it.masked());
+    let unusable = |it: String| {
+        let mut words = format!("its schema cannot be used: {it}");
         crate::cut(&mut words, MAX_VIOLATION);
         words
-    })?;
-    let built = Arc::new(built);
+    };
+    Schema::new(schema).map_err(unusable)?;
+    // This engine takes time in proportion to the text, whatever the pattern.
+    let patterns = PatternOptions::regex().size_limit(MAX_PATTERN);
+    let options = jsonschema::options()
+        .with_retriever(Nothing)
+        .with_pattern_options(patterns.dfa_size_limit(MAX_PATTERN_CACHE));
+    let mut checked = schema.clone();
+    let built = loop {
+        let refused = match options.build(&checked) {
+            Ok(built) => break Arc::new(built),
+            Err(refused) => refused,
+        };
+        let path = refused.instance_path().to_string();
+        // Patterns of other engines, as with look-ahead, are the server's to
+        // check: it has to check its arguments anyway.
+        if !without_pattern(&mut checked, &path) {
+            let place = if path.is_empty() { path } else { format!("at {path}: ") };
+            return Err(unusable(format!("{place}{}", refused.masked())));
+        }
+    };
     let mut kept = kept();
     if kept.len() >= MAX_KEPT {
         kept.clear();
     }
     kept.insert(key, Arc::clone(&built));
     Ok(built)
+}
+
+/// Takes the pattern at this place out of a schema; whether one was there.
+fn without_pattern(schema: &mut Value, path: &str) -> bool {
+    let place = path.strip_suffix("/pattern");
+    let object = place.and_then(|it| schema.pointer_mut(it)).and_then(Value::as_object_mut);
+    object.is_some_and(|it| it.remove("pattern").is_some_and(|it| it.is_string()))
 }
 
 /// Follows no reference out of a schema.
@@ -200,10 +239,106 @@ mod tests {
             json!({"$ref": "http://127.0.0.1:9/other.json"}),
             json!({"$ref": "file:///etc/passwd"}),
             json!({"type": "integr"}),
-            json!({"properties": {"a": {"pattern": "("}}}),
+            json!({"properties": {"a": {"pattern": 7}}}),
         ] {
             let error = validator(&schema).unwrap_err();
             assert!(error.starts_with("its schema cannot be used"), "{error}");
         }
+    }
+
+    /// Each level refers to the next in two ways.
+    fn doubled(levels: usize, combination: &str) -> Value {
+        let mut parts: Map<_, _> = (0..levels)
+            .map(|it| {
+                let next = json!({"$ref": format!("#/$defs/d{}", it + 1)});
+                let again = json!({"minProperties": 0, "allOf": [next]});
+                (format!("d{it}"), json!({combination: [next, again]}))
+            })
+            .collect();
+        parts.insert(format!("d{levels}"), json!({"type": "string"}));
+        json!({"type": "object", "allOf": [{"$ref": "#/$defs/d0"}], "$defs": parts})
+    }
+
+    #[test]
+    fn a_schema_that_doubles_at_one_place_is_no_schema() {
+        for combination in ["anyOf", "oneOf", "allOf"] {
+            assert!(validator(&doubled(8, combination)).is_ok());
+            let error = validator(&doubled(16, combination)).unwrap_err();
+            assert!(error.contains("has more than 10000 parts at one place"), "{error}");
+            assert!(validator(&doubled(32, combination)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_schema_that_cannot_be_counted_is_no_schema() {
+        let chain: Map<_, _> = (0..900)
+            .map(|it| (format!("d{it}"), json!({"$ref": format!("#/$defs/d{}", it + 1)})))
+            .chain([("d900".to_owned(), json!({}))])
+            .collect();
+        let several: Map<_, _> =
+            (0..65).map(|it| (format!("p{it}"), json!({"pattern": "a"}))).collect();
+        for (schema, told) in [
+            (json!({"$ref": "#/$defs/d0", "$defs": chain}), "stand within each other"),
+            (json!({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}), "leads back to itself"),
+            (json!({"$dynamicRef": "#"}), "leads back to itself"),
+            (json!({"$defs": {"a": {"$id": "http://a/"}}}), "an `$id` of its own"),
+            (json!({"properties": several}), "65 patterns; at most 64"),
+        ] {
+            let error = validator(&schema).unwrap_err();
+            assert!(error.starts_with("its schema cannot be used"), "{error}");
+            assert!(error.contains(told), "{told}: {error}");
+        }
+    }
+
+    /// A filter: what combines others has two names for the same.
+    fn recursive() -> Spec {
+        let both = json!({"type": "array", "items": {"$ref": "#/$defs/a%20filter"}});
+        let way = |name: &str| json!({"type": "object", "properties": {name: both}});
+        let other = json!({"required": ["and"], "properties": {"and": both}, "type": "object"});
+        spec(json!({
+            "type": "object",
+            "properties": {"filter": {"$ref": "#/$defs/a%20filter"}},
+            "$defs": {"a filter": {"anyOf": [way("and"), other, {"type": "integer"}]}},
+        }))
+    }
+
+    #[test]
+    fn a_recursive_schema_is_usable_until_a_value_makes_it_take_for_ever() {
+        let nested = |levels: usize| {
+            let (open, close) = (r#"{"and":["#.repeat(levels), "]}".repeat(levels));
+            format!(r#"{{"filter":{open}"no"{close}}}"#)
+        };
+        assert!(arguments(&recursive(), r#"{"filter": {"and": [{"and": [1, 2]}, 3]}}"#).is_ok());
+        let error = arguments(&recursive(), &nested(2)).unwrap_err();
+        assert!(error.contains("do not fit"), "{error}");
+        let error = arguments(&recursive(), &nested(50)).unwrap_err();
+        assert!(error.contains("give fewer or simpler ones"), "{error}");
+        let any = json!({"$ref": "#/$defs/any", "$defs": {"any": {"anyOf": [
+            {"type": "string"},
+            {"items": {"$ref": "#/$defs/any"}, "type": "array"},
+            {"additionalProperties": {"$ref": "#/$defs/any"}, "type": "object"},
+        ]}}});
+        let deep = format!(r#"{{"a": {}"b"{}}}"#, "[".repeat(125), "]".repeat(125));
+        arguments(&spec(any), &deep).unwrap();
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_checked_in_linear_time_is_left_to_the_server() {
+        for pattern in ["(?=a)(a+)+$", "(?:(?:a{99}){99}){99}", "("] {
+            let spec = spec(json!({"properties": {
+                "a": {"type": "string", "pattern": pattern},
+                "b": {"pattern": "^x+$"},
+            }}));
+            assert!(arguments(&spec, r#"{"a": "aaab", "b": "xx"}"#).is_ok(), "{pattern}");
+            assert!(arguments(&spec, r#"{"a": 7}"#).is_err(), "{pattern}");
+            assert!(arguments(&spec, r#"{"b": "y"}"#).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_takes_no_longer_than_its_text() {
+        let spec = spec(json!({"properties": {"a": {"pattern": "^(a+)+$"}}}));
+        let text = json!({"a": "a".repeat(200_000) + "b"}).to_string();
+        assert!(arguments(&spec, &text).unwrap_err().contains("does not match"));
     }
 }

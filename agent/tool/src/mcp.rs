@@ -7,6 +7,7 @@
 mod call;
 mod client;
 mod content;
+mod hidden;
 mod http;
 mod keeper;
 mod link;
@@ -27,6 +28,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use crate::Effect;
 pub use list::{Listed, Offer, Reason};
 pub use name::check as check_name;
 pub use pins::{Pins, Unusable};
@@ -91,7 +93,7 @@ pub struct State {
     pub protocol: Option<String>,
     /// Its process, while it is connected and one of ours.
     pub process: Option<u32>,
-    /// What went wrong last, while it is not connected.
+    /// What went wrong last, while it is not connected; without secrets.
     pub problem: Option<String>,
     /// All its tools.
     pub tools: Vec<Listed>,
@@ -167,16 +169,16 @@ impl Servers {
 
     /// What is known of each server, by name.
     pub fn states(&self) -> Vec<State> {
-        self.all.iter().map(|it| state(&it.name, &it.view.borrow())).collect()
+        self.all.iter().map(|it| state(it, &it.view.borrow())).collect()
     }
 }
 
-fn state(server: &str, view: &View) -> State {
+fn state(shared: &Shared, view: &View) -> State {
     State {
-        server: server.to_owned(),
+        server: shared.name.clone(),
         protocol: view.live.as_ref().map(|it| it.protocol.clone()),
         process: view.live.as_ref().and_then(|it| it.process),
-        problem: view.problem.clone(),
+        problem: view.problem.as_ref().map(|it| hidden::hide(it, &shared.config.transport)),
         tools: view.tools.iter().map(|it| it.listed.clone()).collect(),
     }
 }

@@ -9,8 +9,9 @@ pub(crate) enum ToolsCommand {
     /// List the tools of the configured MCP servers, and why some are withheld
     List(ToolsList),
     /// Give your word for the tools as they describe themselves now: their
-    /// fingerprints go into the configuration's file of pins
-    Pin(ToolsChosen),
+    /// fingerprints go into the configuration's file of pins. Shows what is new
+    /// or changed first
+    Pin(ToolsPin),
 }
 
 #[derive(Debug, Args)]
@@ -20,6 +21,15 @@ pub(crate) struct ToolsList {
     /// Print JSON, one tool a line, with its whole description and schema
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ToolsPin {
+    #[command(flatten)]
+    pub(crate) chosen: ToolsChosen,
+    /// Pin what is new or changed as well
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,16 +10,17 @@ use process::Lifecycle;
 use rmcp::RoleClient;
 use rmcp::model::{PaginatedRequestParams, ProtocolVersion, SubscriptionFilter, Tool};
 use rmcp::service::{
-    ClientInitializeError, ClientLifecycleMode, Peer, RunningService, Subscription,
+    ClientInitializeError, ClientLifecycleMode, Peer, RunningService, ServiceError, Subscription,
     serve_client_with_lifecycle_and_ct,
 };
-use rmcp::transport::IntoTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
+use rmcp::transport::{DynamicTransportError, IntoTransport};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
+use super::hidden::{hide, without_addresses};
 use super::stdio::Process;
 use super::{Server, Transport, http};
 
@@ -84,8 +85,19 @@ impl Greeting {
 }
 
 impl Link {
-    /// Connects and greets. The error says what went wrong.
+    /// Connects and greets. The error says what went wrong, without secrets.
     pub(super) async fn open(
+        name: &str,
+        server: &Server,
+        greeting: Greeting,
+        changed: Arc<Notify>,
+        life: &Lifecycle,
+    ) -> Result<Self, String> {
+        let opened = Self::opened(name, server, greeting, changed, life).await;
+        opened.map_err(|it| hide(&it, &server.transport))
+    }
+
+    async fn opened(
         name: &str,
         server: &Server,
         greeting: Greeting,
@@ -107,9 +119,7 @@ impl Link {
                 }
             }
             Transport::Http { url, headers } => {
-                let greeted = greet(client, http::transport(url, headers)?, greeting).await;
-                // It may carry what should not be seen.
-                greeted.map_err(|it| it.replace(url.as_str(), "the server"))
+                greet(client, http::transport(url, headers)?, greeting).await
             }
         }
     }
@@ -174,7 +184,7 @@ pub(super) async fn list(peer: &Peer<RoleClient>) -> Result<(Vec<Tool>, bool), S
         let page = PaginatedRequestParams::default().with_cursor(cursor.clone());
         let listed = timeout(PAGE, peer.list_tools(Some(page))).await;
         let listed = listed.map_err(|_elapsed| SLOW.to_owned())?;
-        let listed = listed.map_err(|it| format!("no list of its tools: {it}"))?;
+        let listed = listed.map_err(|it| format!("no list of its tools: {}", unlisted(it)))?;
         tools.extend(listed.tools);
         if tools.len() > MAX_TOOLS {
             tools.truncate(MAX_TOOLS);
@@ -211,7 +221,7 @@ where
     let running: RunningService<RoleClient, Client> = match timeout(greeting.time(), greeted).await
     {
         Ok(Ok(running)) => running,
-        Ok(Err(error)) => return Err(told(&error)),
+        Ok(Err(error)) => return Err(told(error)),
         Err(_elapsed) => return Err(format!("no greeting in {} s", greeting.time().as_secs())),
     };
     let peer = running.peer().clone();
@@ -223,20 +233,38 @@ where
 
 /// Why there was no greeting. The library wraps what happened, and its wrappers
 /// say nothing of it.
-fn told(error: &ClientInitializeError) -> String {
+fn told(error: ClientInitializeError) -> String {
     if let ClientInitializeError::LegacyFallbackFailed { fallback, .. } = error {
-        return told(fallback);
+        return told(*fallback);
     }
     let ClientInitializeError::TransportError { error, .. } = error else {
-        return words(error);
+        return words(&error);
     };
-    match error.error.downcast_ref() {
-        Some(StreamableHttpError::<reqwest::Error>::Client(error)) => words(error),
-        Some(_) | None => words(error.error.as_ref()),
-    }
+    sent(error)
 }
 
-/// An error with its sources, which say more than it.
+/// Why there was no list.
+fn unlisted(error: ServiceError) -> String {
+    let ServiceError::TransportSend(error) = error else {
+        return words(&error);
+    };
+    sent(error)
+}
+
+/// Why nothing could be sent, or nothing came of it.
+fn sent(error: DynamicTransportError) -> String {
+    let error = match error.error.downcast::<StreamableHttpError<reqwest::Error>>() {
+        Ok(error) => *error,
+        Err(error) => return words(error.as_ref()),
+    };
+    let StreamableHttpError::Client(error) = error else {
+        return words(&error);
+    };
+    words(&error.without_url())
+}
+
+/// An error with its sources, which say more than it, and no address: it may
+/// carry a key.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
@@ -248,6 +276,24 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
         }
         source = error.source();
     }
+    let mut words = without_addresses(&words);
     crate::cut(&mut words, 1024);
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_error_of_a_request_tells_the_address() {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let asked = client.get("HTTP://127.0.0.1:1?key=s3cret").send().await.unwrap_err();
+        assert!(asked.to_string().contains("s3cret"));
+        let error = StreamableHttpError::Client(asked);
+        let kind = std::any::TypeId::of::<()>();
+        let error = DynamicTransportError::from_parts("http", kind, Box::new(error));
+        let told = unlisted(ServiceError::TransportSend(error));
+        assert!(told.contains("onnect") && !told.contains("s3cret"), "{told}");
+    }
 }

@@ -16,6 +16,9 @@ use crate::{Effect, Spec, arguments};
 const MAX_DESCRIPTION: usize = 4 * 1024;
 /// Bytes of a schema; a tool with a longer one is withheld.
 const MAX_SCHEMA: usize = 64 * 1024;
+/// Bytes of all descriptions and schemas of a server that are offered; they are
+/// in every question to a model.
+const MAX_OFFERED: usize = 256 * 1024;
 /// Tools of a server that are believed as first seen, over the process's life.
 const MAX_BELIEVED: usize = 4096;
 
@@ -32,6 +35,8 @@ pub struct Listed {
     pub schema: Arc<Map<String, Value>>,
     /// What it says about what it does; null for nothing.
     pub annotations: Value,
+    /// What a call does, as far as the server is believed.
+    pub effect: Effect,
     /// The hash of what the operator's word is given for.
     pub fingerprint: String,
     /// Whether models hear of it.
@@ -121,7 +126,8 @@ pub(super) struct Judged {
     pub(super) spec: Option<Arc<Spec>>,
 }
 
-/// Judges all tools of a server. Of several with one name the first counts.
+/// Judges all tools of a server. Of several with one name the first counts, and
+/// of too many the first are offered.
 pub(super) fn judge(
     server: &str,
     config: &Server,
@@ -131,17 +137,23 @@ pub(super) fn judge(
     let names = name::qualified(server, tools.iter().map(|it| it.name.as_ref()));
     let mut met = BTreeSet::new();
     let first = tools.iter().filter(|it| met.insert(it.name.as_ref()));
+    let mut left = MAX_OFFERED;
     first
         .map(|tool| {
             let fingerprint = fingerprint(tool);
             let name = names[tool.name.as_ref()].clone();
             let described = spec(config, tool, &name);
-            let (offer, spec) = match against(server, config, tool, (word, &fingerprint)) {
-                Some(reason) => (Offer::Withheld(reason), None),
-                None => match described {
-                    Ok(spec) => (Offer::Offered, Some(Arc::new(spec))),
-                    Err(reason) => (Offer::Withheld(Reason::Unusable(reason)), None),
-                },
+            let against = against(server, config, tool, (word, &fingerprint));
+            let judged = match (against, described) {
+                (Some(Reason::NotChosen), _) => Err(Reason::NotChosen),
+                // No word would make it usable.
+                (_, Err(reason)) => Err(Reason::Unusable(reason)),
+                (Some(reason), Ok(_)) => Err(reason),
+                (None, Ok(spec)) => fitting(spec, &mut left).map_err(Reason::Unusable),
+            };
+            let (offer, spec) = match judged {
+                Ok(spec) => (Offer::Offered, Some(Arc::new(spec))),
+                Err(reason) => (Offer::Withheld(reason), None),
             };
             let listed = Listed {
                 tool: tool.name.to_string(),
@@ -149,6 +161,7 @@ pub(super) fn judge(
                 description: tool.description.as_deref().unwrap_or_default().to_owned(),
                 schema: Arc::clone(&tool.input_schema),
                 annotations: json!(tool.annotations),
+                effect: effect(config, tool),
                 fingerprint,
                 offer,
             };
@@ -185,6 +198,18 @@ fn spec(config: &Server, tool: &model::Tool, name: &str) -> Result<Spec, String>
     let mut description = tool.description.as_deref().unwrap_or_default().to_owned();
     crate::cut(&mut description, MAX_DESCRIPTION);
     Ok(Spec { name: name.to_owned(), description, parameters, effect: effect(config, tool) })
+}
+
+/// The tool, where there is room for it beside the others of its server.
+fn fitting(spec: Spec, left: &mut usize) -> Result<Spec, String> {
+    let bytes = spec.description.len() + spec.parameters.to_string().len();
+    *left = left.checked_sub(bytes).ok_or_else(|| {
+        format!(
+            "the descriptions and schemas of this server's tools have more than {MAX_OFFERED} \
+             bytes; name those that are needed in `tools`"
+        )
+    })?;
+    Ok(spec)
 }
 
 /// What a call does, as far as the server is believed.
@@ -269,6 +294,12 @@ mod tests {
         assert!(reasons[4].starts_with("its schema cannot be used"), "{}", reasons[4]);
         assert_eq!(reasons[5], "the configuration does not name it");
         assert_eq!(judged.iter().filter(|it| it.spec.is_some()).count(), 1);
+        // The operator's word would not help.
+        let judged = judge("s", &chosen, &tools, &mut Word::Pinned(Ok(Pins::default())));
+        assert_eq!(judged[0].listed.offer, Offer::Withheld(Reason::NotPinned));
+        let unusable =
+            |it: &Judged| matches!(it.listed.offer, Offer::Withheld(Reason::Unusable(_)));
+        assert_eq!(judged.iter().filter(|it| unusable(it)).count(), 4);
     }
 
     #[test]
@@ -314,6 +345,26 @@ mod tests {
         let mut none = Word::Pinned(Err("unreadable".into()));
         let judged = judge("s", &config, &tools, &mut none);
         assert!(judged.iter().all(|it| it.spec.is_none()));
+    }
+
+    #[test]
+    fn what_does_not_fit_beside_the_other_tools_is_withheld() {
+        let names = ["a", "b", "c", "d", "e"];
+        let large = || json!({"type": "object", "description": "x".repeat(MAX_SCHEMA - 100)});
+        let mut tools: Vec<_> = names.iter().map(|it| tool(it, large())).collect();
+        tools.push(plain("small"));
+        let offered = |chosen: &[&str]| {
+            let judged = judge("s", &config(false, chosen), &tools, &mut seen());
+            let offered = judged.iter().filter(|it| it.spec.is_some());
+            let names: Vec<_> = offered.map(|it| it.listed.tool.clone()).collect();
+            (names.concat(), judged[4].listed.offer.clone())
+        };
+        let (names, last) = offered(&[]);
+        assert_eq!(names, "abcdsmall");
+        let Offer::Withheld(reason) = last else { panic!("it is offered") };
+        assert!(reason.to_string().contains("more than 262144 bytes"), "{reason}");
+        // What is not chosen takes no room.
+        assert_eq!(offered(&["c", "d", "e"]), ("cde".to_owned(), Offer::Offered));
     }
 
     #[test]

@@ -101,3 +101,23 @@ async fn a_server_that_is_down_at_the_start_is_tried_again() {
     assert!(!world.servers.states()[0].connected());
     world.drain().await;
 }
+
+#[tokio::test]
+async fn a_key_in_an_address_is_not_told_before_and_after_the_greeting() {
+    let counter = testkit::mcp::Server::start().await.unwrap();
+    let keyed = |url: &str| http(&format!("{}?key=s3cret-key", url.replace("http", "HTTP")));
+    let world =
+        World::start([("gone", keyed("http://127.0.0.1:1")), ("kit", keyed(&counter.url()))]);
+    let told = async |server: &str| {
+        let state = world.wait_for(server, "problem", |it| it.problem.is_some()).await;
+        let problem = state.problem.unwrap();
+        assert!(!problem.contains("s3cret") && !problem.contains("127.0.0.1"), "{problem}");
+        problem
+    };
+    let problem = told("gone").await;
+    assert!(problem.contains("onnect"), "{problem}");
+    world.connected("kit").await;
+    counter.refuse();
+    counter.cut();
+    told("kit").await;
+}

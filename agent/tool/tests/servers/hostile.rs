@@ -220,3 +220,43 @@ async fn a_process_and_what_it_started_end_with_the_servers() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[tokio::test]
+async fn a_server_that_asks_without_end_is_cut_off_and_costs_no_memory() {
+    for method in ["ping", "notifications/message"] {
+        let ask = format!(
+            r#"        number = 0
+        while True:
+            number += 1
+            flood = {{"jsonrpc": "2.0", "method": "{method}",
+                     "params": {{"level": "info", "data": "x"}}}}
+            say(dict(flood, id=number) if "{method}" == "ping" else flood)"#
+        );
+        let world = world(with(&ask)).await;
+        let process = world.connected("bad").await.process;
+        let before = peak();
+        let output = world.call("bad__act", json!({})).await;
+        assert!(output.unknown && output.text.contains("not known whether"), "{output:?}");
+        let grown = peak().saturating_sub(before);
+        assert!(grown < 64 << 20, "{grown} bytes");
+        let again = |it: &State| it.process.is_some() && it.process != process;
+        world.wait_for("bad", "new process", again).await;
+        world.drain().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_leaves_behind_does_not_hold_up_the_end() {
+    let body = r#"        if os.fork() == 0:
+            os.setsid()
+            os.close(0)
+            os.close(1)
+            time.sleep(60)
+            os._exit(0)
+        answer(ask, {"content": []})"#;
+    let world = world(with(body)).await;
+    world.call("bad__act", json!({})).await;
+    world.life.drain();
+    let ended = world.life.wait(Duration::from_secs(20)).await;
+    assert_eq!(ended, Ok(process::Outcome::Drained));
+}
