@@ -5,6 +5,7 @@
 //! stands in the file, and none is printed.
 
 mod amount;
+mod check;
 mod environment;
 mod error;
 mod file;
@@ -24,7 +25,6 @@ pub use model::{Protocol, Provider};
 pub use tool::mcp;
 
 use self::environment::KNOWN;
-use self::resolve::Problem;
 use crate::extractive::EXTRACTIVE;
 
 /// How long a call of an MCP server may be silent where the file does not say.
@@ -85,13 +85,6 @@ impl Default for Config {
     }
 }
 
-/// A model that nobody offers.
-struct Missing {
-    problem: Problem,
-    /// A flag may still name the provider.
-    may_come: bool,
-}
-
 impl Config {
     /// The name of the model that answers when none is asked for: the configured
     /// one, else one of the first provider that has a key (`openai` before
@@ -107,49 +100,6 @@ impl Config {
         });
         self.model.clone().or(first).unwrap_or_else(|| EXTRACTIVE.to_owned())
     }
-
-    /// Whether every model that is named is offered by a provider that is there.
-    pub fn check(&self) -> Result<(), Error> {
-        match self.missing() {
-            Some(Missing { problem: Problem { key, said }, .. }) => {
-                Err(Error::Setting { key, said })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The first model that is named and not offered.
-    fn missing(&self) -> Option<Missing> {
-        let fallback = self.fallback.iter().enumerate();
-        let fallback = fallback.map(|(at, it)| (format!("fallback[{at}]"), it, true));
-        let model = self.model.iter().map(|it| ("model".to_owned(), it, true));
-        let embeddings = self.memory.embeddings.iter();
-        let embeddings = embeddings.map(|it| ("memory.embeddings".to_owned(), it, false));
-        let mut all = model.chain(fallback).chain(embeddings);
-        all.find_map(|(key, name, answers)| {
-            if answers && name == EXTRACTIVE {
-                return None;
-            }
-            let (provider, model) = name.split_once('/').unwrap_or((name, ""));
-            let Some(found) = self.providers.get(provider) else {
-                let said = self.unknown(name);
-                return Some(Missing {
-                    problem: Problem { key, said },
-                    may_come: provider == KNOWN[0].name,
-                });
-            };
-            let offered = !answers || offers(found, model);
-            let said = || format!("`{provider}` offers {} only", found.models.join(", "));
-            (!offered).then(|| Missing { problem: Problem { key, said: said() }, may_come: false })
-        })
-    }
-
-    fn unknown(&self, name: &str) -> String {
-        let names: Vec<_> = self.providers.keys().map(|it| format!("`{it}/<name>`")).collect();
-        let hint = "define its provider, or set OPENAI_API_KEY or DASHSCOPE_API_KEY";
-        let allowed = [vec![format!("`{EXTRACTIVE}`")], names].concat().join(" and ");
-        format!("unknown model `{name}`; allowed are {allowed} ({hint})")
-    }
 }
 
 /// Whether a provider offers this model.
@@ -161,11 +111,12 @@ fn offers(provider: &Provider, model: &str) -> bool {
 /// as `failed`, with its own code (see [`proto::code`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// For its first word, over all tries (`first_token_timeout`). 2 minutes: a
-    /// model that thinks without showing it may take more than one.
+    /// For its first word, over all tries of one model (`first_token_timeout`). 2
+    /// minutes: a model that thinks without showing it may take more than one.
     pub first_token: Duration,
-    /// From one word to the next (`token_timeout`). A minute: a model that has
-    /// begun pauses for seconds, even between thinking and speaking.
+    /// From one word to the next, of a tool call too (`token_timeout`). A minute:
+    /// a model that has begun pauses for seconds, even between thinking and
+    /// speaking.
     pub between_tokens: Duration,
     /// For the whole turn, tools included (`turn_timeout`). 10 minutes.
     pub turn: Duration,
@@ -199,7 +150,8 @@ pub struct Limits {
     pub calls: usize,
     /// Tool calls that run at once: 4.
     pub parallel: usize,
-    /// The most of a tool's result that is kept, in bytes: 32 KiB.
+    /// The most of a tool's result that is kept, in bytes: 32 KiB, and 128 KiB at
+    /// most. A turn's results have their own limit, all together.
     pub output: usize,
 }
 

@@ -37,12 +37,12 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::registry::Registry;
 use crate::server::Service;
-use crate::setup::{Parts, set_up};
 pub use crate::server::incoming;
-pub use knowledge;
+use crate::setup::{Parts, set_up};
 pub use config::{
     Config, Knowledge, Limits, Memory, Protocol, Provider, Times, Tools, Verdict, mcp,
 };
+pub use knowledge;
 
 /// Turns that run at once, over all connections.
 const MAX_RUNNING: usize = 10_000;

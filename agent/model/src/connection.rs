@@ -1,18 +1,19 @@
 //! A provider as it is reached: its place, its key, its connections.
 //!
-//! Follows no redirect, retries nothing, and tells no client what the provider
-//! said about the key. The place is the operator's: it may be a private one.
+//! Follows no redirect, takes no proxy of the environment, retries nothing, and
+//! tells no client what the provider said about the key. The place is the
+//! operator's: it may be a private one.
 
 use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Client, ClientBuilder, Response, Url, redirect};
+use reqwest::{Client, Proxy, Response, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use crate::fault::{self, Meaning};
-use crate::{Error, Failure, Protocol, Provider, place};
+use crate::{Error, Failure, Protocol, Provider, dashscope, openai, place};
 use proto::code;
 
 /// How long a connection may take. What comes after that is timed by whoever
@@ -42,7 +43,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// The provider of that name. Nothing is connected yet.
-    pub(crate) fn new(name: &str, provider: Provider, seat: &Seat) -> Result<Self, Error> {
+    pub(crate) fn new(name: &str, provider: Provider) -> Result<Self, Error> {
+        let seat = match provider.protocol {
+            Protocol::OpenAi => openai::SEAT,
+            Protocol::DashScope => dashscope::SEAT,
+        };
         if provider.key.is_none() && provider.base_url.is_none() {
             return Err(Error::NoKey(name.to_owned()));
         }
@@ -51,7 +56,7 @@ impl Connection {
         if provider.protocol == Protocol::DashScope {
             base = place::without(base, "/api/v1");
         }
-        let client = client(name, provider.key.as_ref(), &base)?;
+        let client = client(name, &provider)?;
         let meaning = seat.meaning;
         Ok(Self { name: name.to_owned(), provider, client, base, meaning })
     }
@@ -137,10 +142,21 @@ fn free(name: &str, provider: &Provider, reserved: &[&str]) -> Result<(), Error>
     }
 }
 
-fn client(name: &str, key: Option<&SecretString>, base: &Url) -> Result<Client, Error> {
+/// The proxy that the configuration names. What it says may be secret.
+fn proxy(name: &str, url: &SecretString) -> Result<Proxy, Error> {
+    let bad = || Error::BadProxy(name.to_owned());
+    let url = place::parse(url.expose_secret()).map_err(|_may_quote_it| bad())?;
+    let beyond = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+    if beyond {
+        return Err(bad());
+    }
+    Proxy::all(url).map_err(|_may_quote_it| bad())
+}
+
+fn client(name: &str, provider: &Provider) -> Result<Client, Error> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    if let Some(key) = key {
+    if let Some(key) = &provider.key {
         let bearer = format!("Bearer {}", key.expose_secret());
         let Ok(mut value) = HeaderValue::from_str(&bearer) else {
             return Err(Error::BadKey(name.to_owned()));
@@ -153,9 +169,13 @@ fn client(name: &str, key: Option<&SecretString>, base: &Url) -> Result<Client, 
         .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .redirect(redirect::Policy::none())
+        // Of the environment: whoever sets a variable would see the conversations.
+        .no_proxy()
         .no_gzip()
         .tcp_nodelay(true);
-    // What runs on this machine is no proxy's business.
-    let direct = if place::is_here(base) { ClientBuilder::no_proxy } else { |it| it };
-    direct(client).build().map_err(|error| Error::Client(error.to_string()))
+    let client = match &provider.proxy {
+        Some(url) => client.proxy(proxy(name, url)?),
+        None => client,
+    };
+    client.build().map_err(|error| Error::Client(error.to_string()))
 }

@@ -27,6 +27,7 @@ use proto::{Citation, Failed, Message, ToolCall, Usage};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::connection::Connection;
 pub use embeddings::Embeddings;
 pub use models::Models;
 
@@ -155,6 +156,18 @@ pub struct Provider {
     /// Sent with every request as they are, as `enable_thinking`; never what the
     /// request itself is made of.
     pub extra: serde_json::Map<String, Value>,
+    /// The http or https proxy that it is reached through, with the name and
+    /// password that this may want; without one it is reached directly, whatever
+    /// the environment says.
+    pub proxy: Option<SecretString>,
+}
+
+impl Provider {
+    /// Whether this can be set up under this name: everything but that it is
+    /// there and answers.
+    pub fn check(&self, name: &str) -> Result<(), Error> {
+        Connection::new(name, self.clone()).map(drop)
+    }
 }
 
 impl Default for Provider {
@@ -168,6 +181,7 @@ impl Default for Provider {
             max_output: None,
             max_output_field: String::new(),
             extra: serde_json::Map::new(),
+            proxy: None,
         }
     }
 }
@@ -181,6 +195,7 @@ impl fmt::Debug for Provider {
             .field("models", &self.models)
             .field("window", &self.window)
             .field("max_output", &self.max_output)
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }
@@ -228,6 +243,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The proxy of that provider cannot be used.
+    #[error("the proxy of the provider `{0}` must be an http or https URL of a host")]
+    BadProxy(String),
     /// No HTTP client.
     #[error("no HTTP client: {0}")]
     Client(String),

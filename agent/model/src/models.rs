@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::connection::{Connection, Seat};
+use crate::connection::Connection;
 use crate::{Embeddings, Error, Model, Protocol, Provider, WITH_KEY, dashscope, openai};
 
 /// The longest model name, in bytes.
@@ -27,8 +27,7 @@ impl Models {
         providers: BTreeMap<String, Provider>,
     ) -> Result<Self, Error> {
         let connect = |(name, provider): (String, Provider)| {
-            let seat = seat(provider.protocol);
-            let connection = Connection::new(&name, provider, &seat)?;
+            let connection = Connection::new(&name, provider)?;
             Ok((name, Arc::new(connection)))
         };
         let models = Self {
@@ -112,13 +111,6 @@ impl Models {
             offered.push("openai/<name>".to_owned());
         }
         Error::Unknown { name: name.to_owned(), allowed: in_words(&offered) }
-    }
-}
-
-fn seat(protocol: Protocol) -> Seat {
-    match protocol {
-        Protocol::OpenAi => openai::SEAT,
-        Protocol::DashScope => dashscope::SEAT,
     }
 }
 

@@ -24,7 +24,8 @@ use answer::Completion;
 pub(crate) const SEAT: Seat = Seat {
     base: "https://api.openai.com/v1",
     meaning,
-    reserved: &["model", "messages", "stream", "tools"],
+    // Without `stream_options` no usage would come, and no limit of tokens hold.
+    reserved: &["model", "messages", "stream", "stream_options", "tools"],
 };
 
 /// How a request limits the answer when the configuration does not say.

@@ -48,14 +48,6 @@ pub(crate) fn shown(url: &str) -> String {
     format!("{scheme}//{}{path}", host.rsplit('@').next().unwrap_or(""))
 }
 
-/// Whether the URL is one of this very machine, by its name.
-pub(crate) fn is_here(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or("");
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let address = host.parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|it| it.is_loopback() || it.is_unspecified())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,21 +98,6 @@ mod tests {
         for bad in ["ftp://me:secret@x", "x", "http://", "file:///etc/passwd", "http://[::1"] {
             let refused = parse(bad).unwrap_err().to_string();
             assert!(!refused.contains("secret"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn this_machine_is_known_by_its_names() {
-        for (url, here) in [
-            ("http://localhost:1/v1", true),
-            ("http://127.0.0.1", true),
-            ("http://127.1", true),
-            ("http://[::1]:8080", true),
-            ("http://0.0.0.0:11434", true),
-            ("http://10.0.0.1", false),
-            ("https://localhost.example", false),
-        ] {
-            assert_eq!(is_here(&parse(url).unwrap()), here, "{url}");
         }
     }
 }

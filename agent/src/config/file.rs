@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::amount::{Size, Time, Until};
-use super::secret::Written;
+use super::secret::{Address, Written};
 use super::{Config, Verdict};
 
 /// The whole file.
@@ -65,6 +65,7 @@ pub(super) struct Provider {
     pub(super) max_output: Option<i64>,
     pub(super) max_output_field: String,
     pub(super) extra: Map<String, Value>,
+    pub(super) proxy: Option<Address>,
 }
 
 /// [`Protocol`] as it is written.

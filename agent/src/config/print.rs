@@ -12,14 +12,15 @@ use super::amount::{Size, Time, Until};
 use super::file::{
     File, Knowledge, Limits, Memory, Provider, Review, Server, Spoken, Times, Tools,
 };
-use super::secret::Written;
+use super::secret::{Address, Written};
 
 /// What stands for a secret.
 const MASK: &str = "********";
 
 impl Config {
-    /// All of it, as a configuration file would say it. A provider's key and
-    /// everything in `env` and `headers` is masked; `args` and `extra` are not.
+    /// All of it, as a configuration file would say it. A provider's key, the
+    /// name and password of its proxy, and everything in `env` and `headers` is
+    /// masked; `args` and `extra` are not.
     pub fn shown(&self) -> String {
         let file = File { model: Some(self.standard()), ..File::of(self) };
         let mut text = toml::to_string_pretty(&file).unwrap_or_else(|error| error.to_string());
@@ -100,6 +101,7 @@ impl Provider {
             max_output: provider.max_output.map(Into::into),
             max_output_field: if field.is_empty() { "max_tokens" } else { field }.to_owned(),
             extra: provider.extra.clone(),
+            proxy: provider.proxy.clone().map(Address),
         }
     }
 }

@@ -1,17 +1,17 @@
 //! From what is written to what is meant: ranges, names, places, secrets. The
 //! first thing that is wrong ends it, named by its key.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::amount::{Size, Time};
-use super::file::{File, Provider};
+use super::file::File;
 use super::secret::{self, Variables};
 use super::{Config, Knowledge, Limits, Memory, Times, Tools};
 
+mod provider;
 mod server;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -28,10 +28,6 @@ const MAX_LISTED: usize = 256;
 /// The longest name of a model, with its provider, and of a tool.
 const MAX_MODEL: usize = 160;
 const MAX_TOOL: usize = 64;
-
-/// What requests are made of, in either protocol.
-const OWN: [&str; 7] =
-    ["model", "messages", "input", "stream", "incremental_output", "result_format", "tools"];
 
 /// What is wrong, and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,60 +109,6 @@ impl Place<'_> {
         Ok(Some(text.to_owned()))
     }
 
-    fn providers(
-        self,
-        written: BTreeMap<String, Provider>,
-    ) -> Found<BTreeMap<String, model::Provider>> {
-        let provider = |(name, it): (String, Provider)| {
-            let key = format!("providers.{name}");
-            is_name(&key, &name)?;
-            Ok((name, self.provider(&key, it)?))
-        };
-        bounded(written.into_iter(), "providers")?.map(provider).collect()
-    }
-
-    fn provider(self, key: &str, written: Provider) -> Found<model::Provider> {
-        let secret = match (written.key_env, written.key_file) {
-            (None, None) if written.base_url.is_none() => {
-                return wrong(
-                    key,
-                    "needs key_env or key_file, or the base_url of a server that needs no key",
-                );
-            }
-            (None, None) => None,
-            (Some(_), Some(_)) => {
-                return wrong(format!("{key}.key_file"), "key_env is given as well; leave one out");
-            }
-            (Some(name), None) => {
-                let secret = secret::variable(&name, self.variables);
-                Some(secret.or_else(|said| wrong(format!("{key}.key_env"), said))?)
-            }
-            (None, Some(file)) => {
-                let key = format!("{key}.key_file");
-                let file = self.path(&key, &file)?;
-                Some(secret::file(&file).or_else(|said| wrong(key, said))?)
-            }
-        };
-        let window = number(format!("{key}.window"), written.window, 1_024..=10_000_000)?;
-        let most = |it| number(format!("{key}.max_output"), it, 1..=i64::from(window));
-        let models = names(&format!("{key}.models"), written.models, is_model_name)?;
-        let field = written.max_output_field;
-        if !secret::is_variable(&field) {
-            return wrong(format!("{key}.max_output_field"), "must be letters, digits and _");
-        }
-        extra(&format!("{key}.extra"), &written.extra, &field)?;
-        Ok(model::Provider {
-            protocol: written.protocol.into(),
-            base_url: written.base_url.map(|it| url(format!("{key}.base_url"), it)).transpose()?,
-            key: secret,
-            models,
-            window,
-            max_output: written.max_output.map(most).transpose()?,
-            max_output_field: field,
-            extra: written.extra,
-        })
-    }
-
     /// A path of the file's, which may start at the file's folder.
     pub(super) fn path(self, key: &str, path: &Path) -> Found<PathBuf> {
         match path.to_str() {
@@ -199,7 +141,7 @@ fn limits(limits: &super::file::Limits) -> Found<Limits> {
         tokens: number("limits.tokens", limits.tokens, 1_000..=1_000_000_000)?,
         calls: number("limits.calls", limits.calls, 1..=128)?,
         parallel: number("limits.parallel", limits.parallel, 1..=64)?,
-        output: size("limits.output", limits.output, KIB..=256 * KIB)?,
+        output: size("limits.output", limits.output, KIB..=128 * KIB)?,
     })
 }
 
@@ -217,26 +159,6 @@ fn models(model: Option<&str>, fallback: &[String], embeddings: Option<&str>) ->
             let own = if answers { "`extractive` or " } else { "" };
             return wrong(key, format!("must be {own}`provider/name`, not `{name}`"));
         }
-    }
-    Ok(())
-}
-
-/// What is sent as it is must not take the place of what the agent sends.
-fn extra(
-    key: &str,
-    extra: &serde_json::Map<String, serde_json::Value>,
-    max_output_field: &str,
-) -> Found<()> {
-    let mut own = OWN.into_iter().chain([max_output_field]);
-    if let Some(name) = own.find(|it| extra.contains_key(*it)) {
-        return wrong(format!("{key}.{name}"), "is set by the agent; leave it out");
-    }
-    let text = serde_json::Value::Object(extra.clone()).to_string();
-    if text.contains("$__toml_private_datetime") {
-        return wrong(key, "holds a date; write it as a text");
-    }
-    if text.len() > 16 * KIB {
-        return wrong(key, "must have at most 16 KiB");
     }
     Ok(())
 }

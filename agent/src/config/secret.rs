@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -62,6 +62,29 @@ impl Serialize for Written {
         match self {
             Self::Plain(_) => target.serialize_str("********"),
             Self::Elsewhere(place) => place.serialize(target),
+        }
+    }
+}
+
+/// A URL that may hold a name and a password, which are not written again.
+#[derive(Debug, Clone)]
+pub(super) struct Address(pub(super) SecretString);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        String::deserialize(source).map(|it| Self(it.into()))
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, target: S) -> Result<S::Ok, S::Error> {
+        let url = self.0.expose_secret();
+        match url.rsplit_once('@') {
+            None => target.serialize_str(url),
+            Some((before, host)) => {
+                let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+                target.serialize_str(&format!("{scheme}://********@{host}"))
+            }
         }
     }
 }

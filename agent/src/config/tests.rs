@@ -6,7 +6,7 @@ use std::path::Path;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::file::{File, Provider, Said, Server};
+use super::file::{self, File, Said, Server};
 use super::secret::{Elsewhere, Written};
 use super::*;
 
@@ -79,7 +79,7 @@ fn all_keys() -> BTreeSet<String> {
     };
     let extra = [("name".to_owned(), Value::Bool(true))].into_iter().collect();
     let mut file = File::default();
-    file.providers.insert("name".to_owned(), Provider { extra, ..Provider::default() });
+    file.providers.insert("name".to_owned(), file::Provider { extra, ..file::Provider::default() });
     file.mcp.insert("name".to_owned(), server);
     file.tools.rules.insert("name".to_owned(), Said::Allow);
     let value = serde_json::to_value(&file).unwrap();
@@ -104,7 +104,7 @@ fn the_sample_as_it_stands_changes_nothing() {
     assert_eq!(config.shown(), Config::default().shown());
     let all: File = toml::from_str(&with_all(SAMPLE)).unwrap();
     let (server, provider) = (&all.mcp["files"], &all.providers["openai"]);
-    let usual = (Server::default(), Provider::default());
+    let usual = (Server::default(), file::Provider::default());
     assert_eq!((server.timeout, server.trusted), (usual.0.timeout, usual.0.trusted));
     assert_eq!(provider.window, usual.1.window);
     assert_eq!(provider.max_output_field, usual.1.max_output_field);
@@ -114,7 +114,7 @@ fn the_sample_as_it_stands_changes_nothing() {
 #[test]
 fn the_sample_with_everything_set_can_be_used_and_shows_no_secret() {
     let (folder, variables) = secrets();
-    let whole = with_all(SAMPLE);
+    let whole = with_all(SAMPLE).replace("http://proxy.", "http://me:canary@proxy.");
     let text: String = whole
         .lines()
         .filter(|it| !it.starts_with("system ="))
@@ -140,6 +140,7 @@ fn the_sample_with_everything_set_can_be_used_and_shows_no_secret() {
     assert_eq!(headers["Authorization"].expose_secret(), "Bearer canary-header");
 
     let shown = config.shown();
+    assert!(shown.contains("proxy = \"http://********@proxy.example:3128\""), "{shown}");
     for secret in ["canary", "sk-", "info"] {
         assert!(!shown.contains(secret), "{shown}");
         assert!(!format!("{config:?}").contains(secret), "{config:?}");
@@ -171,7 +172,8 @@ fn what_is_wrong_is_named_with_its_line_and_what_is_allowed() {
         ("[times]\n\nturn = \"2d\"", 3, "times.turn: must be 1s to 1d, not 2d"),
         ("[times]\nretries = -1", 2, "times.retries: must be 0 to 10, not -1"),
         ("[limits]\noutput = \"1GiB\"", 2, "limits.output: invalid value"),
-        ("[limits]\noutput = \"2MiB\"", 2, "limits.output: must be 1KiB to 256KiB, not 2MiB"),
+        ("[limits]\noutput = \"2MiB\"", 2, "limits.output: must be 1KiB to 128KiB, not 2MiB"),
+        ("[limits]\noutput = \"129KiB\"", 2, "limits.output: must be 1KiB to 128KiB, not 129KiB"),
         ("[limits]\nsteps = 0", 2, "limits.steps: must be 1 to 1000, not 0"),
         ("grace = \"2h\"", 1, "grace: must be 0s to 1h, not 2h"),
         ("a = ", 1, ""),
@@ -198,9 +200,19 @@ fn what_is_wrong_is_named_with_its_line_and_what_is_allowed() {
     }
 }
 
+/// Each of these texts is refused in such words, in one line without a secret.
+fn refused(texts: &[(&str, &str)]) {
+    for (text, words) in texts {
+        let variables = [("K", "key"), ("EMPTY", " "), ("LINES", "canary\nkey")];
+        let error = read(Path::new("/etc/weir"), text, &variables).unwrap_err().to_string();
+        assert!(error.contains(words) && !error.contains('\n'), "{text}\n{error}");
+        assert!(!error.contains("canary"), "{error}");
+    }
+}
+
 #[test]
-fn a_provider_or_a_server_that_cannot_be_used_is_refused() {
-    for (text, words) in [
+fn a_provider_that_cannot_be_used_is_refused() {
+    refused(&[
         ("[providers.a]", "providers.a: needs key_env or key_file, or the base_url"),
         ("[providers.A]\nkey_env = \"K\"", "providers.A: its name must have 1 to 32"),
         ("[providers.a]\nkey_env = \"ABSENT\"", "the variable ABSENT is not set"),
@@ -211,15 +223,48 @@ fn a_provider_or_a_server_that_cannot_be_used_is_refused() {
         ("[providers.a]\nbase_url = \"ftp://x\"", "must be an http or https URL"),
         ("[providers.a]\nbase_url = \"http://me:pw@x\"", "must hold no name and password"),
         ("[providers.a]\nkey_env = \"K\"\nwindow = 5", "must be 1024 to 10000000, not 5"),
-        ("[providers.a]\nkey_env = \"K\"\nwindow = 2000\nmax_output = 2001", "1 to 2000"),
+        (
+            "[providers.a]\nkey_env = \"K\"\nwindow = 2001\nmax_output = 1001",
+            "agent.toml:4: providers.a.max_output: must be 1 to 1000, not 1001: half of `window` at",
+        ),
+        (
+            "[providers.a]\nkey_env = \"K\"\nmax_output = 131072",
+            "providers.a.max_output: must be 1 to 65536, not 131072: half of `window` at most",
+        ),
         (
             "[providers.a]\nkey_env = \"K\"\nmodels = [\"a\", \"a\"]",
             "models[1]: `a` is there twice",
         ),
         ("[providers.a]\nkey_env = \"K\"\nprotocol = \"x\"", "`openai`"),
         ("[providers.a]\nkey_env = \"K\"\nextra = { stream = false }", "extra.stream: is set by"),
+        (
+            "[providers.a]\nkey_env = \"K\"\n\nextra = { stream_options = { } }",
+            "agent.toml:4: providers.a.extra.stream_options: is set by the agent; leave it out",
+        ),
         ("[providers.a]\nkey_env = \"K\"\nextra = { a = 2026-01-01 }", "holds a date"),
+        (
+            "[providers.a]\nkey_env = \"K\"\nmax_output_field = \"messages\"",
+            "agent.toml:3: providers.a.max_output_field: `messages` is set by the agent; name the",
+        ),
+        (
+            "[providers.a]\n\nkey_env = \"LINES\"",
+            "agent.toml:3: providers.a.key_env: the provider `a` cannot be used: its key holds",
+        ),
+        (
+            "[providers.a]\nbase_url = \"http://[::1\"",
+            "agent.toml:2: providers.a.base_url: the URL `http://[::1` cannot be used",
+        ),
+        (
+            "[providers.a]\nkey_env = \"K\"\nproxy = \"socks5://me:canary@host\"",
+            "agent.toml:3: providers.a.proxy: the proxy of the provider `a` must be an http or",
+        ),
         ("model = \"a/y\"\n[providers.a]\nkey_env = \"K\"\nmodels = [\"x\"]", "`a` offers x only"),
+    ]);
+}
+
+#[test]
+fn a_server_that_cannot_be_used_is_refused() {
+    refused(&[
         ("[mcp.a__b]\ncommand = \"x\"", "mcp.a__b: its name must have 1 to 32"),
         ("[mcp.-a]\ncommand = \"x\"", "mcp.-a: its name must have 1 to 32"),
         ("[mcp.a]", "mcp.a: needs a command to start, or a url"),
@@ -237,11 +282,7 @@ fn a_provider_or_a_server_that_cannot_be_used_is_refused() {
             "mcp.a.timeout: must be 100ms to 1h, not 2h",
         ),
         ("[mcp.a]\ncommand = \"x\"\nenv = { A = { file = \"absent\" } }", "mcp.a.env.A: the file"),
-    ] {
-        let error = read(Path::new("/etc/weir"), text, &[("K", "key"), ("EMPTY", " ")]);
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains(words) && !error.contains('\n'), "{text}\n{error}");
-    }
+    ]);
 }
 
 #[test]
@@ -249,6 +290,8 @@ fn no_error_repeats_what_may_be_a_secret() {
     for text in [
         "[providers.a]\nkey_env = \"sk-canary-1\"",
         "[providers.a]\nkey = \"canary\"",
+        "[providers.a]\nbase_url = \"http://x\"\nproxy = \"http://me:canary@x/path\"",
+        "[providers.a]\nbase_url = \"http://x\"\nproxy = [\"http://me:canary@x\"]",
         "[mcp.a]\ncommand = \"x\"\nenv = \"TOKEN=canary\"",
         "[mcp.a]\ncommand = \"x\"\nenv = [\"TOKEN=canary\"]",
         "[mcp.a]\nurl = \"http://x\"\n[mcp.a.headers]\nA = [\"canary\"]",
@@ -350,6 +393,8 @@ fn a_model_that_nobody_offers_is_refused_once_all_is_put_together() {
         "{error}"
     );
     assert!(error.contains("OPENAI_API_KEY"), "{error}");
-    config.providers.insert("openai".to_owned(), model::Provider::default());
+    let base_url = Some("http://127.0.0.1:9/v1".to_owned());
+    let there = Provider { base_url, ..Provider::default() };
+    config.providers.insert("openai".to_owned(), there);
     config.check().unwrap();
 }

@@ -82,7 +82,8 @@ async fn insist<H: Hear>(
         };
         // Before the provider wants to be asked, asking is in vain.
         let rest = failure.retry_after.unwrap_or_default().max(pause);
-        let soon = rest <= most && Instant::now() + rest < wait.first;
+        let soon = failure.retry_after.is_none_or(|it| it <= most);
+        let soon = soon && Instant::now() + rest < wait.first;
         let again = failure.retryable && !wait.shown && soon;
         if !again || retries == 0 {
             return Err(failure);

@@ -107,17 +107,17 @@ impl Memories {
         Self { meaning: Some(Arc::new(Meaning::new(embedder))), ..self }
     }
 
-    /// Remembers a text, without the space around it. One that is remembered
-    /// already, but for case, space and the mark at its end, stays as it is and
-    /// is returned: repeating this changes nothing.
+    /// Remembers a text, on one line. One that is remembered already, but for
+    /// case, space and the mark at its end, stays as it is and is returned:
+    /// repeating this changes nothing.
     ///
     /// Errors: [`Error::Length`], [`Error::Full`], [`Error::Store`].
     pub async fn add(&self, user: &UserId, text: &str, author: Author) -> Result<Memory> {
-        let text = text.trim();
+        let text = flat(text);
         if text.is_empty() || text.len() > MAX_TEXT_BYTES {
             return Err(Error::Length(text.len()));
         }
-        let id = name::of(user, text).to_string();
+        let id = name::of(user, &text).to_string();
         let key = kept::key(user, &id);
         if let Some(known) = kept::read(&*self.records, &key).await? {
             return Ok(shown(known.memory));
@@ -128,7 +128,7 @@ impl Memories {
         let memory = self.described(Memory {
             version: FORMAT,
             id,
-            text: text.to_owned(),
+            text,
             at: Some(proto::timestamp(process::clock::now())),
             source: author.name().to_owned(),
             ..Memory::default()
@@ -302,9 +302,18 @@ fn described(memory: Memory, embedding: Vec<f32>, meaning: &Meaning) -> Memory {
     Memory { embedding, embedding_model: meaning.model().to_owned(), ..memory }
 }
 
-/// Without its vector, which means nothing to anybody else.
+/// Without its vector, which means nothing to anybody else; on one line, also
+/// when it was kept otherwise.
 fn shown(memory: Memory) -> Memory {
-    Memory { embedding: Vec::new(), embedding_model: String::new(), ..memory }
+    let text = flat(&memory.text);
+    Memory { text, embedding: Vec::new(), embedding_model: String::new(), ..memory }
+}
+
+/// On one line, with single spaces: in a list that a model is told, a text that
+/// breaks the line could pose as something that stands beside the list.
+fn flat(text: &str) -> String {
+    let parts = text.split(|it: char| it.is_whitespace() || it.is_control());
+    parts.filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Which of them share words with a query. Beside the tasks that must not wait:

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
     use tokio::time::Instant;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[tokio::test]
     async fn a_service_that_fails_drains_the_process_and_is_named() {
@@ -323,7 +323,7 @@ mod tests {
         let (front, back) = (life.clone(), behind.clone());
         life.spawn(async move {
             front.draining().await;
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             assert!(!back.is_draining());
         });
         let back = behind.clone();
@@ -334,7 +334,7 @@ mod tests {
         life.drain();
         let began = Instant::now();
         assert_eq!(life.wait(LONG).await, Ok(Outcome::Drained));
-        assert_eq!(began.elapsed(), Duration::from_secs(60));
+        assert_eq!(began.elapsed(), Duration::from_mins(1));
         assert!(behind.is_draining());
     }
 

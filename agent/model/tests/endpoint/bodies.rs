@@ -57,7 +57,7 @@ async fn a_kind_that_is_missing_or_has_parameters_is_a_stream() {
 #[tokio::test]
 async fn a_request_has_what_the_configuration_adds_and_the_key_only_in_its_header() {
     let fake = FakeModel::start().await.unwrap();
-    let extra = json!({ "enable_thinking": true, "stream_options": { "include_usage": false } });
+    let extra = json!({ "enable_thinking": true, "temperature": 0.5 });
     let limited = Provider {
         max_output: Some(512),
         extra: extra.as_object().unwrap().clone(),
@@ -76,7 +76,8 @@ async fn a_request_has_what_the_configuration_adds_and_the_key_only_in_its_heade
     let [limited, renamed, plain] = [0, 1, 2].map(|at: usize| &calls[at].body);
     assert_eq!(limited["max_tokens"], 512);
     assert_eq!(limited["enable_thinking"], true);
-    assert_eq!(limited["stream_options"]["include_usage"], false);
+    assert_eq!(limited["temperature"], 0.5);
+    assert_eq!(limited["stream_options"]["include_usage"], true);
     assert_eq!((&renamed["max_completion_tokens"], renamed.get("max_tokens")), (&json!(512), None));
     let want = json!({
         "model": "echo",

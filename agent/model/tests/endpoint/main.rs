@@ -10,6 +10,8 @@ mod embeddings;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod setup;

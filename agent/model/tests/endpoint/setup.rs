@@ -44,7 +44,7 @@ fn what_is_missing_is_named_with_what_to_set() {
 
 #[test]
 fn a_provider_cannot_set_what_a_request_is_made_of() {
-    for field in ["model", "messages", "stream", "tools"] {
+    for field in ["model", "messages", "stream", "stream_options", "tools"] {
         let extra = json!({ field: null }).as_object().unwrap().clone();
         let refused = with("openai/x", &[("openai", Provider { extra, ..keyed() })]).unwrap_err();
         assert!(refused.contains("`openai` may not set `"), "{refused}");

@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use proto::ToolCall;
 use serde_json::json;
 
-use super::super::SEAT;
 use super::*;
-use crate::{Provider, reply};
+use crate::{Protocol, Provider, reply};
 
 /// It connects nowhere; to set it up takes long.
 static CONNECTION: LazyLock<Arc<Connection>> = LazyLock::new(|| {
-    let provider = Provider { key: Some("sk-secret".into()), ..Provider::default() };
-    Arc::new(Connection::new("dashscope", provider, &SEAT).unwrap())
+    let key = Some("sk-secret".into());
+    let provider = Provider { protocol: Protocol::DashScope, key, ..Provider::default() };
+    Arc::new(Connection::new("dashscope", provider).unwrap())
 });
 
 fn generation() -> Generation {

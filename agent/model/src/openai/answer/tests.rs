@@ -7,13 +7,12 @@ use proptest::prelude::*;
 use proto::ToolCall;
 use serde_json::json;
 
-use super::super::SEAT;
 use super::*;
 use crate::{Provider, reply};
 
 static CONNECTION: LazyLock<Arc<Connection>> = LazyLock::new(|| {
     let provider = Provider { key: Some("sk-secret".into()), ..Provider::default() };
-    Arc::new(Connection::new("openai", provider, &SEAT).unwrap())
+    Arc::new(Connection::new("openai", provider).unwrap())
 });
 
 fn completion() -> Completion {
