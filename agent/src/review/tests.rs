@@ -1,3 +1,5 @@
+//! Decisions over a store that refuses, forgets to answer and loses writes.
+
 use std::sync::Mutex;
 
 use async_trait::async_trait;

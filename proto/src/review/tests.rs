@@ -1,3 +1,5 @@
+//! What becomes of decisions, as tables.
+
 use super::*;
 
 const ASKED: &str = "00000000-0000-7000-8000-000000000001";

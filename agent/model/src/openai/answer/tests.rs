@@ -1,3 +1,5 @@
+//! An OpenAI-compatible answer, however its bytes are cut and however it ends.
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
