@@ -11,8 +11,9 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use broker::Followed;
 use http::header;
-use proto::{Session, TurnId};
+use proto::TurnId;
 
+use crate::caller::Owned;
 use crate::cancel::OnDisconnect;
 use crate::dialect::answer::Gathering;
 use crate::edge::Edge;
@@ -24,15 +25,18 @@ use crate::turn;
 pub(crate) async fn wait(
     edge: &Arc<Edge>,
     mut opened: Opened,
-    (session, turn): (&Session, TurnId),
+    (session, turn): (&Owned, TurnId),
     mut leaving: Option<OnDisconnect>,
 ) -> Result<Response, Refusal> {
     let name = turn.to_string();
     let mut gathering = Gathering::default();
+    let ended = session.ends().ended();
+    tokio::pin!(ended);
     let answered = loop {
         let followed = tokio::select! {
             biased;
             () = edge.life.draining() => break Err(draining(turn)),
+            () = &mut ended => break Err(expired(turn)),
             followed = opened.follow.next() => followed,
         };
         match followed {
@@ -62,6 +66,11 @@ pub(crate) async fn wait(
 fn draining(turn: TurnId) -> Refusal {
     let detail = "this server stops; the turn goes on, and can be followed or asked for elsewhere";
     Refusal::new(Code::Draining, detail).about(turn)
+}
+
+fn expired(turn: TurnId) -> Refusal {
+    let detail = "the credential has ended; the turn goes on, and can be asked for with another";
+    Refusal::new(Code::CredentialEnded, detail).about(turn)
 }
 
 fn lost(turn: TurnId) -> Refusal {

@@ -11,6 +11,7 @@ use http::StatusCode;
 use proto::{CancelRequested, Ending, Entry, Session, SessionState, Status, TurnId, event};
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Caller;
 use crate::dialect::ending_name;
 use crate::edge::{Edge, Shared};
 use crate::extract::{self, InSession};
@@ -175,7 +176,7 @@ pub(crate) async fn request(
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
-    user_id: String,
+    user_id: Option<String>,
     turn_id: Option<String>,
 }
 
@@ -189,11 +190,11 @@ struct Asked {
 /// `POST /v1/sessions/{session}/cancel`
 pub(crate) async fn cancel(
     State(edge): Shared,
+    caller: Caller,
     InSession(id): InSession,
     extract::Json(body): extract::Json<Body>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let user = body.user_id.parse().map_err(|why| Refusal::field("userId", why))?;
-    let session = Session { user, id };
+    let session = caller.session(body.user_id.as_deref(), "userId", id)?;
     let asked = match body.turn_id.as_deref().map(str::parse).transpose() {
         Ok(asked) => asked,
         Err(why) => return Err(Refusal::field("turnId", why)),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use proto::{Session, SessionId};
+use proto::SessionId;
 use serde::Deserialize;
 
+use crate::caller::{Caller, Owned};
 use crate::dialect::Dialect;
 use crate::dialect::chat::Chat;
 use crate::dialect::stream::{ENDED, Stream};
@@ -25,7 +26,7 @@ const STREAM_SESSION: &str = "stream";
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Body {
-    user_id: String,
+    user_id: Option<String>,
     messages: Vec<Said>,
     session_id: Option<String>,
 }
@@ -33,6 +34,7 @@ pub(crate) struct Body {
 /// `POST /chat`
 pub(crate) async fn chat(
     State(edge): Shared,
+    caller: Caller,
     Json(mut body): Json<Body>,
 ) -> Result<Response, Refusal> {
     let made;
@@ -43,7 +45,8 @@ pub(crate) async fn chat(
             &made
         }
     };
-    let session = Session::parse(&body.user_id, id)?;
+    let id = id.parse().map_err(|why| Refusal::field("sessionId", why))?;
+    let session = caller.session(body.user_id.as_deref(), "userId", id)?;
     let question = match body.messages.pop() {
         Some(last) if last.role == "user" => last.content,
         Some(_) | None => {
@@ -57,13 +60,14 @@ pub(crate) async fn chat(
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
-    username: String,
+    username: Option<String>,
     query: String,
 }
 
 /// `GET /stream`
 pub(crate) async fn stream(
     State(edge): Shared,
+    caller: Caller,
     method: Method,
     Query(params): Query<Params>,
     headers: HeaderMap,
@@ -71,10 +75,8 @@ pub(crate) async fn stream(
     if method != Method::GET {
         return Err(Refusal::new(Code::MethodNotAllowed, "asking needs GET"));
     }
-    let user = params.username.parse();
-    let user = user.map_err(|why| Refusal::field("username", why))?;
-    let session =
-        Session { user, id: SessionId::from_str(STREAM_SESSION).expect("a plain word is an id") };
+    let id = SessionId::from_str(STREAM_SESSION).expect("a plain word is an id");
+    let session = caller.session(params.username.as_deref(), "username", id)?;
     if let Some(last) = headers.get("last-event-id").filter(|it| !it.is_empty()) {
         return again(&edge, session, last.to_str().unwrap_or_default()).await;
     }
@@ -86,7 +88,7 @@ pub(crate) async fn stream(
 
 /// A browser's event source has come back by itself: it gets the turn it had,
 /// or, when it had all of it, is told to stop.
-async fn again(edge: &Arc<Edge>, session: Session, last: &str) -> Result<Response, Refusal> {
+async fn again(edge: &Arc<Edge>, session: Owned, last: &str) -> Result<Response, Refusal> {
     if last.ends_with(ENDED) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -95,7 +97,7 @@ async fn again(edge: &Arc<Edge>, session: Session, last: &str) -> Result<Respons
     let Some(opened) = stream::again(edge, &session, turn).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let dialect = Stream::new(session.id, turn, true);
+    let dialect = Stream::new(session.id.clone(), turn, true);
     Ok(stream::of_turn(edge, opened, (turn, None), dialect))
 }
 

@@ -16,6 +16,7 @@ use proto::review::Refused;
 use proto::{Decision, FORMAT, Resume, Review, Session, Transcript};
 use serde::Deserialize;
 
+use crate::caller::Caller;
 use crate::edge::{Edge, Shared};
 use crate::extract::{InSession, Json};
 use crate::problem::{Code, Refusal};
@@ -27,7 +28,7 @@ use crate::turns::Wanted;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
-    user_id: String,
+    user_id: Option<String>,
     turn_id: String,
     decisions: Vec<Decision>,
     #[serde(default)]
@@ -41,13 +42,13 @@ pub(crate) struct Body {
 /// `POST /v1/sessions/{session}/decisions`
 pub(crate) async fn decide(
     State(edge): Shared,
+    caller: Caller,
     InSession(id): InSession,
     headers: HeaderMap,
     Json(body): Json<Body>,
 ) -> Result<Response, Refusal> {
     let wanted = Wanted::of(&headers)?;
-    let user = body.user_id.parse().map_err(|why| Refusal::field("userId", why))?;
-    let session = Session { user, id };
+    let session = caller.session(body.user_id.as_deref(), "userId", id)?;
     let resume = Resume { turn_id: body.turn_id, decisions: body.decisions };
     let wrong = resume.check();
     if !wrong.is_empty() {

@@ -25,6 +25,9 @@ pub(crate) trait Dialect: Send + 'static {
     /// Entries are missing here.
     fn gap(&mut self, gap: &event::Kind, out: &mut String);
 
+    /// The client's credential has ended, and with it this stream.
+    fn expired(&mut self, _out: &mut String) {}
+
     /// The running turn up to a place, as one entry.
     fn so_far(&mut self, at: Position, stored: &Stored, out: &mut String) {
         self.entry(at, stored, 0, out);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use broker::Broker;
 use process::Lifecycle;
+use proto::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Config;
@@ -41,8 +42,8 @@ impl Edge {
         })
     }
 
-    /// Room for one more open stream.
-    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Room for one more open stream of a user.
+    pub(crate) fn stream(&self, _user: &UserId) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.streams)
             .try_acquire_owned()
             .map_err(|_full| Refusal::new(Code::Busy, "as many streams are open as may be"))

@@ -16,10 +16,10 @@
 use axum::extract::State;
 use broker::Erased;
 use http::StatusCode;
-use proto::Session;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
+use crate::caller::Caller;
 use crate::edge::Shared;
 use crate::extract::{InSession, Query};
 use crate::problem::{Code, Refusal};
@@ -27,17 +27,17 @@ use crate::problem::{Code, Refusal};
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
     #[serde(rename = "userId")]
-    user: String,
+    user: Option<String>,
 }
 
 /// `DELETE /v1/sessions/{session}`
 pub(crate) async fn delete(
     State(edge): Shared,
+    caller: Caller,
     InSession(id): InSession,
     Query(params): Query<Params>,
 ) -> Result<StatusCode, Refusal> {
-    let user = params.user.parse().map_err(|why| Refusal::field("userId", why))?;
-    let session = Session { user, id };
+    let session = caller.session(params.user.as_deref(), "userId", id)?;
     let (answer, answered) = oneshot::channel();
     let broker = edge.broker.clone();
     // By itself: what was begun is finished although the client may leave.
@@ -54,7 +54,7 @@ pub(crate) async fn delete(
         }
     };
     match edge.within(erased).await {
-        Ok(Erased::Done) => Ok(StatusCode::NO_CONTENT),
+        Ok(Erased::Done(_)) => Ok(StatusCode::NO_CONTENT),
         Ok(Erased::Nothing) => {
             Err(Refusal::new(Code::NotFound, "there is no such session, or it is erased already"))
         }

@@ -17,9 +17,9 @@ use axum::extract::State;
 use axum::response::Response;
 use broker::From;
 use http::HeaderMap;
-use proto::Session;
 use serde::Deserialize;
 
+use crate::caller::Caller;
 use crate::dialect::native::Native;
 use crate::edge::Shared;
 use crate::extract::{InSession, Query};
@@ -30,19 +30,19 @@ use crate::stream;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
     #[serde(rename = "userId")]
-    user: String,
+    user: Option<String>,
     after: Option<String>,
 }
 
 /// `GET /v1/sessions/{session}/events`
 pub(crate) async fn events(
     State(edge): Shared,
+    caller: Caller,
     InSession(id): InSession,
     Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let user = params.user.parse().map_err(|why| Refusal::field("userId", why))?;
-    let session = Session { user, id };
+    let session = caller.session(params.user.as_deref(), "userId", id)?;
     let has = match (Mark::last_event_id(&headers)?, params.after.as_deref()) {
         (Some(mark), _) => Some(mark),
         (None, None | Some("start" | "now")) => None,

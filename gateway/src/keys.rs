@@ -20,6 +20,7 @@ use bytes::Bytes;
 use proto::{Session, TurnId};
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Owned;
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 use crate::question::Question;
@@ -50,7 +51,7 @@ struct Record {
 /// The right to submit a question under its key.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    session: Session,
+    session: Owned,
     turn: TurnId,
     record: Record,
     revision: u64,

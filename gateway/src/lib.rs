@@ -5,6 +5,8 @@
 //! and shows nothing that was not stored.
 
 mod answer;
+mod auth;
+mod caller;
 mod cancel;
 mod chat;
 mod config;
@@ -14,6 +16,7 @@ mod edge;
 mod erase;
 mod events;
 mod extract;
+mod family;
 mod guard;
 mod keys;
 mod listen;

@@ -25,6 +25,7 @@ use proto::{Memory, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::caller::Caller;
 use crate::edge::{Edge, Shared};
 use crate::extract::{self, Query};
 use crate::problem::{Code, Refusal};
@@ -36,7 +37,7 @@ const MAX_PAGE: usize = 100;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
     #[serde(rename = "userId")]
-    user: String,
+    user: Option<String>,
     query: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
@@ -67,9 +68,10 @@ impl From<Memory> for Shown {
 /// `GET /v1/memories`
 pub(crate) async fn list(
     State(edge): Shared,
+    caller: Caller,
     Query(params): Query<Params>,
 ) -> Result<Response, Refusal> {
-    let user = named(&params.user)?;
+    let user = caller.user(params.user.as_deref(), "userId")?;
     let limit = params.limit.as_deref().map_or(Ok(PAGE), limit)?;
     let after = params.cursor.as_deref().map(Place::parse).transpose()?;
     let page = match params.query {
@@ -130,16 +132,17 @@ impl std::fmt::Display for Place {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
-    user_id: String,
+    user_id: Option<String>,
     text: String,
 }
 
 /// `POST /v1/memories`
 pub(crate) async fn add(
     State(edge): Shared,
+    caller: Caller,
     extract::Json(body): extract::Json<Body>,
 ) -> Result<Response, Refusal> {
-    let user = named(&body.user_id)?;
+    let user = caller.user(body.user_id.as_deref(), "userId")?;
     let memory = kept(&edge, &user, &body.text, "text").await?;
     Ok((StatusCode::CREATED, unstored(), Json(Shown::from(memory))).into_response())
 }
@@ -166,7 +169,7 @@ async fn kept(
 #[derive(Debug, Deserialize)]
 pub(crate) struct Owner {
     #[serde(rename = "userId")]
-    user: String,
+    user: Option<String>,
 }
 
 /// The memory that the path names, whatever that is.
@@ -187,10 +190,11 @@ impl FromRequestParts<Arc<Edge>> for Named {
 /// `DELETE /v1/memories/{id}`
 pub(crate) async fn forget(
     State(edge): Shared,
+    caller: Caller,
     Named(id): Named,
     Query(owner): Query<Owner>,
 ) -> Result<StatusCode, Refusal> {
-    let user = named(&owner.user)?;
+    let user = caller.user(owner.user.as_deref(), "userId")?;
     let forgotten = async { Ok(memories(&edge).forget(&user, &id).await?) };
     if edge.within(forgotten).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }
@@ -217,6 +221,7 @@ struct Written {
 /// `POST /agent/write/longterm`
 pub(crate) async fn write(
     State(edge): Shared,
+    caller: Caller,
     body: Result<extract::Json<Longterm>, Refusal>,
 ) -> Response {
     let body = match body {
@@ -224,7 +229,7 @@ pub(crate) async fn write(
         Err(refusal) => return refused(String::new(), refusal),
     };
     let added = async {
-        let user = body.user_id.parse().map_err(|why| Refusal::field("user_id", why))?;
+        let user = caller.user(Some(&body.user_id), "user_id")?;
         kept(&edge, &user, &body.memory_info, "memory_info").await
     };
     match added.await {
@@ -250,10 +255,6 @@ fn refused(user_id: String, refusal: Refusal) -> Response {
 
 fn memories(edge: &Edge) -> Memories {
     Memories::new(Arc::clone(&edge.broker.records))
-}
-
-fn named(user: &str) -> Result<UserId, Refusal> {
-    user.parse().map_err(|why| Refusal::field("userId", why))
 }
 
 fn limit(text: &str) -> Result<usize, Refusal> {

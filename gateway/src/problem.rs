@@ -16,6 +16,9 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     InvalidRequest,
+    Unauthenticated,
+    CredentialEnded,
+    Forbidden,
     CrossSite,
     NotFound,
     UnknownTurn,
@@ -51,6 +54,9 @@ impl Code {
         use StatusCode as S;
         match self {
             Self::InvalidRequest => ("invalid_request", "Invalid request", S::BAD_REQUEST),
+            Self::Unauthenticated => ("unauthenticated", "Not authenticated", S::UNAUTHORIZED),
+            Self::CredentialEnded => ("auth_expired", "The credential has ended", S::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "Not allowed", S::FORBIDDEN),
             Self::CrossSite => ("cross_site", "Cross-site request refused", S::FORBIDDEN),
             Self::NotFound => ("not_found", "No such resource", S::NOT_FOUND),
             Self::UnknownTurn => ("unknown_turn", "No such turn", S::NOT_FOUND),
@@ -92,7 +98,8 @@ impl Code {
     }
 }
 
-/// A request that is not served, and why.
+/// A request that is not served, and why. Lies in the extensions of the answer
+/// that tells it, for those who tell it in other words.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal(Box<Document>);
 
@@ -216,10 +223,14 @@ impl From<broker::Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = (status, Json(self.0)).into_response();
+        let mut response = (status, Json(&self.0)).into_response();
+        response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS

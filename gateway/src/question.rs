@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
-use proto::{Job, Message, Resume, Session, SessionId, TurnId};
+use proto::{Job, Message, Resume, TurnId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::caller::Owned;
 use crate::problem::Refusal;
 
 /// The longest question, in bytes.
@@ -49,7 +50,7 @@ pub(crate) enum OnDisconnect {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
-    user_id: String,
+    pub(crate) user_id: Option<String>,
     input: String,
     #[serde(default)]
     messages: Vec<Said>,
@@ -73,7 +74,7 @@ pub(crate) struct Said {
 /// A question that may be submitted.
 #[derive(Debug)]
 pub(crate) struct Question {
-    pub(crate) session: Session,
+    pub(crate) session: Owned,
     pub(crate) turn: TurnId,
     /// Whether the client can repeat it safely.
     pub(crate) keyed: bool,
@@ -97,22 +98,20 @@ struct Canonical<'a> {
 
 impl Question {
     /// Checks a native body.
-    pub(crate) fn native(id: SessionId, body: Body, key: Option<&str>) -> Result<Self, Refusal> {
-        let user = body.user_id.parse().map_err(|why| Refusal::field("userId", why))?;
+    pub(crate) fn native(session: Owned, body: Body, key: Option<&str>) -> Result<Self, Refusal> {
         check(&body)?;
-        let session = Session { user, id };
         let admission = body.admission;
         Ok(Self::new(session, body, key, admission))
     }
 
     /// A question of a compatible dialect: it waits behind an unfinished turn.
     pub(crate) fn compatible(
-        session: Session,
+        session: Owned,
         input: String,
         messages: Vec<Said>,
     ) -> Result<Self, Refusal> {
         let body = Body {
-            user_id: session.user.to_string(),
+            user_id: None,
             input,
             messages,
             system: None,
@@ -128,7 +127,7 @@ impl Question {
     /// Decisions about the pending calls of an interrupted turn, whose form is
     /// right: they stand in a question's place.
     pub(crate) fn decisions(
-        session: Session,
+        session: Owned,
         resume: Resume,
         (key, admission): (Option<&str>, Admission),
         metadata: BTreeMap<String, String>,
@@ -149,7 +148,7 @@ impl Question {
         Ok(Self::of(session, key, admission, job))
     }
 
-    fn new(session: Session, body: Body, key: Option<&str>, admission: Admission) -> Self {
+    fn new(session: Owned, body: Body, key: Option<&str>, admission: Admission) -> Self {
         let canonical = Canonical {
             session: session.id.as_str(),
             input: &body.input,
@@ -178,7 +177,7 @@ impl Question {
     }
 
     /// The job under its names.
-    fn of(session: Session, key: Option<&str>, admission: Admission, job: Job) -> Self {
+    fn of(session: Owned, key: Option<&str>, admission: Admission, job: Job) -> Self {
         let turn = key.map_or_else(TurnId::new, |it| TurnId::from_key(&session.user, it));
         let job = Job {
             version: proto::FORMAT,
@@ -295,7 +294,7 @@ mod tests {
 
     fn body(json: &str) -> Result<Question, Refusal> {
         let body = crate::extract::parse(json.as_bytes())?;
-        Question::native("s".parse().unwrap(), body, Some("k"))
+        Question::native(Owned::tested("u", "s"), body, Some("k"))
     }
 
     #[test]
@@ -319,7 +318,6 @@ mod tests {
         let many = vec![r#"{"role":"user","content":"x"}"#; MESSAGES + 1].join(",");
         let entries: Vec<_> = (0..17).map(|it| format!("\"{it}\":\"\"")).collect();
         for (json, field) in [
-            (r#""userId":"","input":"x""#.to_owned(), "userId"),
             (r#""userId":"u","input":" ""#.to_owned(), "input"),
             (format!(r#""userId":"u","input":"{long}""#), "input"),
             (format!(r#""userId":"u","input":"x","messages":[{many}]"#), "messages"),

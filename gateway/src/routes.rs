@@ -4,20 +4,46 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use http::{Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 use crate::{
-    cancel, chat, decisions, erase, events, guard, memories, page, session, status, turns,
+    auth, cancel, chat, decisions, erase, events, family, guard, memories, page, session, status,
+    turns,
 };
 
+/// Routes with what their document says.
+type Routes = OpenApiRouter<Arc<Edge>>;
+
 pub(crate) fn router(edge: Arc<Edge>) -> Router {
-    Router::new()
+    let (router, _document) = open().merge(native()).merge(compatible()).split_for_parts();
+    router
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&edge), guard::check))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(family::speak))
+        .with_state(edge)
+}
+
+/// What anybody may ask.
+fn open() -> Routes {
+    Routes::new()
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/", get(page::index))
+        .route("/page/{file}", get(page::asset))
+}
+
+/// Weir's own.
+fn native() -> Routes {
+    Routes::new()
         .route("/v1/sessions/{session}", get(session::get).delete(erase::delete))
         .route("/v1/sessions/{session}/turns", post(turns::ask))
         .route("/v1/sessions/{session}/events", get(events::events))
@@ -26,18 +52,16 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
         .route("/v1/memories", get(memories::list).post(memories::add))
         .route("/v1/memories/{id}", delete(memories::forget))
         .route("/v1/status", get(status::status))
+        .layer(from_fn(auth::check))
+}
+
+/// Those of the systems that Weir replaces, and of others that clients know.
+fn compatible() -> Routes {
+    Routes::new()
         .route("/chat", post(chat::chat))
         .route("/stream", get(chat::stream))
         .route("/agent/write/longterm", post(memories::write))
-        .route("/healthz", get(status::healthz))
-        .route("/readyz", get(status::readyz))
-        .route("/", get(page::index))
-        .route("/page/{file}", get(page::asset))
-        .fallback(unknown)
-        .method_not_allowed_fallback(not_allowed)
-        .layer(from_fn_with_state(Arc::clone(&edge), guard::check))
-        .layer(CatchPanicLayer::custom(panicked))
-        .with_state(edge)
+        .layer(from_fn(auth::check))
 }
 
 async fn unknown() -> Refusal {

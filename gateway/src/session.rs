@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
 use pbjson_types::Timestamp;
-use proto::{Ending, PendingCall, Review, Session, SessionState, Status, TurnId};
+use proto::{Ending, PendingCall, Review, SessionState, Status, TurnId};
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Caller;
 use crate::decisions::present;
 use crate::dialect::ending_name;
 use crate::edge::Shared;
@@ -19,7 +20,7 @@ use crate::turn::turn_of;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
     #[serde(rename = "userId")]
-    user: String,
+    user: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,11 +66,11 @@ struct Standing {
 /// `GET /v1/sessions/{session}`
 pub(crate) async fn get(
     State(edge): Shared,
+    caller: Caller,
     InSession(id): InSession,
     Query(params): Query<Params>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let user = params.user.parse().map_err(|why| Refusal::field("userId", why))?;
-    let session = Session { user, id };
+    let session = caller.session(params.user.as_deref(), "userId", id)?;
     let read = async {
         // In this order: a job that is gone has left its end in the log.
         let pending = edge.broker.queue.pending(&session).await?;

@@ -22,6 +22,7 @@ use proto::{Session, TurnId, event};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::caller::{Ends, Owned};
 use crate::cancel::OnDisconnect;
 use crate::dialect::Dialect;
 use crate::edge::Edge;
@@ -37,6 +38,8 @@ use crate::turn;
 pub(crate) enum Cut {
     #[error("this server stops; resume elsewhere")]
     Draining,
+    #[error("the credential has ended")]
+    Unauthenticated,
     #[error("the log failed")]
     Log(#[from] broker::Error),
     #[error("the log no longer has the turn")]
@@ -49,7 +52,7 @@ const PIECE: usize = 16 * 1024;
 /// A reader of a session, and room for it.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) session: Session,
+    pub(crate) session: Owned,
     pub(crate) follow: Follow,
     from: From,
     /// What the client has already.
@@ -63,7 +66,7 @@ pub(crate) async fn ask(
     question: &Question,
     has: Option<Mark>,
 ) -> Result<Opened, Refusal> {
-    let room = edge.stream()?;
+    let room = edge.stream(&question.session.user)?;
     let epoch = edge.broker.log.epoch();
     let opening = async {
         let now = follow(edge, &question.session, From::Now);
@@ -90,10 +93,10 @@ pub(crate) async fn ask(
 /// the session does not know it.
 pub(crate) async fn again(
     edge: &Edge,
-    session: &Session,
+    session: &Owned,
     turn: TurnId,
 ) -> Result<Option<Opened>, Refusal> {
-    let room = edge.stream()?;
+    let room = edge.stream(&session.user)?;
     let opening = async {
         let follower = follow(edge, session, From::Now).await?;
         let waiting = edge.broker.queue.pending(session).await?;
@@ -150,11 +153,11 @@ pub(crate) fn of_session(edge: &Arc<Edge>, opened: Opened, dialect: impl Dialect
 /// Opens a reader of a session.
 pub(crate) async fn open(
     edge: &Edge,
-    session: &Session,
+    session: &Owned,
     from: From,
     has: Option<Mark>,
 ) -> Result<Opened, Refusal> {
-    let room = edge.stream()?;
+    let room = edge.stream(&session.user)?;
     let opening = async { Ok(follow(edge, session, from).await?) };
     let follow = edge.within(opening).await?;
     Ok(Opened { session: session.clone(), follow, from, has, room })
@@ -166,7 +169,7 @@ struct Reader<D> {
     dialect: D,
     /// The one turn that is shown, as the log spells it.
     turn: Option<String>,
-    session: Session,
+    session: Owned,
     has: Option<Mark>,
     /// Whether the turn was begun anew after a gap.
     renewed: bool,
@@ -175,7 +178,8 @@ struct Reader<D> {
     /// What was made and not handed on yet.
     rest: Bytes,
     leaving: Option<OnDisconnect>,
-    drain: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Why the stream must stop before its end.
+    stop: Pin<Box<dyn Future<Output = Heard> + Send>>,
     silence: Pin<Box<Sleep>>,
     spoke: Instant,
     done: bool,
@@ -184,6 +188,9 @@ struct Reader<D> {
 
 enum Heard {
     Drain,
+    CredentialEnded,
+    /// It was said that the credential has ended.
+    Over,
     Silence,
     Followed(broker::Result<Followed>),
 }
@@ -191,7 +198,7 @@ enum Heard {
 impl<D: Dialect> Reader<D> {
     fn new(edge: &Arc<Edge>, opened: Opened, turn: Option<TurnId>, dialect: D) -> Self {
         let now = Instant::now();
-        let owner = Arc::clone(edge);
+        let stop = stop(Arc::clone(edge), opened.session.ends());
         Self {
             edge: Arc::clone(edge),
             follow: opened.follow,
@@ -203,7 +210,7 @@ impl<D: Dialect> Reader<D> {
             so_far: None,
             rest: Bytes::new(),
             leaving: None,
-            drain: Box::pin(async move { owner.life.draining().await }),
+            stop: Box::pin(stop),
             silence: Box::pin(sleep_until(now + edge.config.keep_alive)),
             spoke: now,
             done: false,
@@ -250,15 +257,17 @@ impl<D: Dialect> Reader<D> {
         while !self.done {
             let heard = tokio::select! {
                 biased;
-                () = &mut self.drain => Heard::Drain,
+                stop = &mut self.stop => stop,
                 () = &mut self.silence => Heard::Silence,
                 followed = self.follow.next() => Heard::Followed(followed),
             };
             let mut out = String::new();
             let told = match heard {
                 // A session's stream has no end to be taken for.
-                Heard::Drain if self.turn.is_none() => return None,
+                Heard::Drain | Heard::Over if self.turn.is_none() => return None,
                 Heard::Drain => Err(Cut::Draining),
+                Heard::Over => Err(Cut::Unauthenticated),
+                Heard::CredentialEnded => self.expired(&mut out),
                 Heard::Silence => {
                     self.ping(&mut out);
                     Ok(())
@@ -351,6 +360,14 @@ impl<D: Dialect> Reader<D> {
         Ok(())
     }
 
+    /// Says why, before the stream is cut; one of a session, which has no end to
+    /// be taken for, is closed.
+    fn expired(&mut self, out: &mut String) -> Result<(), Cut> {
+        self.dialect.expired(out);
+        self.stop = Box::pin(std::future::ready(Heard::Over));
+        if out.is_empty() { Err(Cut::Unauthenticated) } else { Ok(()) }
+    }
+
     /// How many frames of this entry the client has.
     fn skip(&mut self, stored: &Stored) -> usize {
         let Some(has) = self.has else { return 0 };
@@ -382,6 +399,15 @@ impl<D: Dialect> Reader<D> {
         }
         tracing::debug!(%cut, "a stream was cut");
         cut
+    }
+}
+
+/// Ready when a stream must stop.
+async fn stop(edge: Arc<Edge>, ends: Ends) -> Heard {
+    tokio::select! {
+        biased;
+        () = edge.life.draining() => Heard::Drain,
+        () = ends.ended() => Heard::CredentialEnded,
     }
 }
 

@@ -12,6 +12,7 @@ use proto::Session;
 use serde::Serialize;
 
 use crate::answer;
+use crate::caller::Caller;
 use crate::cancel::OnDisconnect;
 use crate::dialect::native::Native;
 use crate::edge::{Edge, Shared};
@@ -53,12 +54,14 @@ struct Receipt {
 /// `POST /v1/sessions/{session}/turns`
 pub(crate) async fn ask(
     State(edge): Shared,
-    InSession(session): InSession,
+    caller: Caller,
+    InSession(id): InSession,
     headers: HeaderMap,
     extract::Json(body): extract::Json<Body>,
 ) -> Result<Response, Refusal> {
     let wanted = Wanted::of(&headers)?;
     let leaves = body.on_disconnect == question::OnDisconnect::Cancel;
+    let session = caller.session(body.user_id.as_deref(), "userId", id)?;
     let question = Question::native(session, body, question::key(&headers)?)?;
     wanted.answer(&edge, &question, leaves).await
 }

@@ -65,6 +65,11 @@ impl Dialect for Native {
         body(&Event::from(gap.clone()), gap, out);
     }
 
+    /// Belongs to no entry, like a gap.
+    fn expired(&mut self, out: &mut String) {
+        let _infallible = write!(out, "event: auth_expired\ndata: {}}}\n\n", self.prefix);
+    }
+
     /// Only the last frame has an id: a reader that is cut before it begins anew.
     fn so_far(&mut self, at: Position, stored: &Stored, out: &mut String) {
         let entry = &stored.entry;

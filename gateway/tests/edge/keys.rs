@@ -83,6 +83,10 @@ impl Queue for Counted {
         self.broker.queue.clear(session).await
     }
 
+    async fn busy(&self, user: &proto::UserId) -> Result<Vec<(proto::SessionId, u64)>> {
+        self.broker.queue.busy(user).await
+    }
+
     async fn depth(&self) -> Result<u64> {
         self.broker.queue.depth().await
     }

@@ -140,6 +140,10 @@ impl Queue for Faulty {
         self.broker.queue.clear(session).await
     }
 
+    async fn busy(&self, user: &proto::UserId) -> Result<Vec<(proto::SessionId, u64)>> {
+        self.broker.queue.busy(user).await
+    }
+
     async fn depth(&self) -> Result<u64> {
         if self.off.queue.load(Ordering::SeqCst) {
             return std::future::pending().await;

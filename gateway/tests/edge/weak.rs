@@ -54,6 +54,10 @@ impl Queue for Forgetful {
         self.0.clear(session).await
     }
 
+    async fn busy(&self, user: &proto::UserId) -> broker::Result<Vec<(proto::SessionId, u64)>> {
+        self.0.busy(user).await
+    }
+
     async fn depth(&self) -> broker::Result<u64> {
         self.0.depth().await
     }

@@ -1,0 +1,31 @@
+//! Routes that belong together because one kind of client speaks to them, and
+//! in whose words a refusal is told there.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderValue, header};
+
+use crate::problem::Refusal;
+
+/// Tells refusals, whoever made them, as the route's clients expect.
+pub(crate) async fn speak(request: Request, next: Next) -> Response {
+    let shape = shape(request.uri().path());
+    let mut response = next.run(request).await;
+    let refusal = response.extensions_mut().remove::<Refusal>();
+    if let (Some(shape), Some(refusal)) = (shape, refusal) {
+        *response.body_mut() = Body::from(shape(&refusal).to_string());
+        let headers = response.headers_mut();
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response
+}
+
+/// How a family tells a refusal; none for problem documents.
+type Shape = fn(&Refusal) -> serde_json::Value;
+
+fn shape(_path: &str) -> Option<Shape> {
+    None
+}
