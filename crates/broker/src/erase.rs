@@ -28,7 +28,21 @@ pub enum Erased {
     /// The session never was, or it was erased and nothing happened since.
     Nothing,
     /// It is erased now.
-    Done,
+    Done(Removed),
+}
+
+/// How much this erasure removed, as far as it is known: what an earlier one that
+/// did not come to its end had removed, or one at the same time, is not counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Entries of the log.
+    pub entries: u64,
+    /// Unfinished jobs.
+    pub jobs: u64,
+    /// Turns of the transcript.
+    pub turns: u64,
+    /// All other records.
+    pub records: u64,
 }
 
 /// Erases a session: its jobs, then its entries behind a tombstone, which
@@ -44,20 +58,21 @@ pub async fn erase(broker: &Broker, session: &Session) -> Result<Erased> {
         return Ok(Erased::Nothing);
     }
     // From here on a repetition knows that there is something to finish.
-    renew(&**records, session).await?;
+    let mut removed = Removed { turns: renew(&**records, session).await?, ..Removed::default() };
     // Jobs first: a turn that waits must not begin behind the tombstone.
-    queue.clear(session).await?;
-    let tombstone = bury(&**log, session).await?;
+    removed.jobs = queue.clear(session).await?;
+    let tombstone = bury(&**log, session, &mut removed).await?;
     // Once more, against a turn that has begun since the first time.
-    renew(&**records, session).await?;
-    log.purge(session, tombstone).await?;
+    removed.turns += renew(&**records, session).await?;
+    removed.entries += log.purge(session, tombstone).await?;
     for bucket in BUCKETS {
         for key in records.list(bucket, &Key::session(session)).await? {
             records.delete(bucket, &key).await?;
+            removed.records += 1;
         }
     }
     change(&**records, session, |it| Transcript { erasing: false, ..it }).await?;
-    Ok(Erased::Done)
+    Ok(Erased::Done(removed))
 }
 
 /// Whether a session has anything that is to be erased.
@@ -81,32 +96,34 @@ async fn is_known(broker: &Broker, session: &Session) -> Result<bool> {
 }
 
 /// Begins an empty transcript, which turns that know the one before it do not
-/// write to.
-async fn renew(records: &dyn Records, session: &Session) -> Result<()> {
+/// write to. Returns how many turns that one had.
+async fn renew(records: &dyn Records, session: &Session) -> Result<u64> {
     let renewed = |it: Transcript| Transcript {
         version: FORMAT,
         generation: it.generation + 1,
         erasing: true,
         ..Transcript::default()
     };
-    change(records, session, renewed).await
+    let before = change(records, session, renewed).await?;
+    Ok(before.turns.len().try_into().unwrap_or(u64::MAX))
 }
 
+/// Returns the transcript before its change.
 async fn change(
     records: &dyn Records,
     session: &Session,
     changed: impl Fn(Transcript) -> Transcript + Send + Sync,
-) -> Result<()> {
+) -> Result<Transcript> {
     let key = Key::session(session);
     loop {
         let (transcript, expected) = match records.get(Bucket::Transcripts, &key).await? {
             Some(it) => (read(&it.value, it.revision), Expected::Revision(it.revision)),
             None => (Transcript::default(), Expected::Absent),
         };
-        let value = prost::Message::encode_to_vec(&changed(transcript)).into();
+        let value = prost::Message::encode_to_vec(&changed(transcript.clone())).into();
         match records.put(Bucket::Transcripts, &key, value, expected).await {
             Err(Error::Conflict) => {}
-            put => return put.map(drop),
+            put => return put.map(|_| transcript),
         }
     }
 }
@@ -122,7 +139,7 @@ fn read(value: &[u8], revision: u64) -> Transcript {
 /// Stores a tombstone after whatever is said until then. Who speaks without a
 /// pause is always first to append; he is silenced by taking away the entry that
 /// he appends to.
-async fn bury(log: &dyn Log, session: &Session) -> Result<Sequence> {
+async fn bury(log: &dyn Log, session: &Session, removed: &mut Removed) -> Result<Sequence> {
     let deadline = Instant::now() + PATIENCE;
     let mut known: Option<(u64, SessionState)> = None;
     for tries in 1_u32.. {
@@ -139,7 +156,7 @@ async fn bury(log: &dyn Log, session: &Session) -> Result<Sequence> {
             Outcome::Stored(sequence) => return Ok(sequence),
             Outcome::Refused if Instant::now() >= deadline => break,
             Outcome::Refused if tries.is_multiple_of(FAIR) => {
-                log.purge(session, Sequence(entry.follows + AHEAD)).await?;
+                removed.entries += log.purge(session, Sequence(entry.follows + AHEAD)).await?;
             }
             Outcome::Refused => {}
         }

@@ -22,12 +22,14 @@ use std::sync::Arc;
 
 pub use append::{Outcome, append};
 pub use durability::{Durability, Profile, Synced};
-pub use erase::{Erased, erase};
+pub use erase::{Erased, Removed, erase};
 pub use error::{Error, Result};
 pub use follow::{Follow, Followed, From};
 pub use log::{AppendError, Live, Log, MAX_ENTRY_BYTES, Signal, Stored};
 pub use position::{Epoch, InvalidPosition, Position, Sequence};
-pub use queue::{Admission, Delivery, Front, Lease, MAX_JOB_BYTES, Pending, Queue, Submitted};
+pub use queue::{
+    Admission, Delivery, Front, Lease, MAX_BUSY, MAX_JOB_BYTES, Pending, Queue, Submitted,
+};
 pub use records::{Bucket, Expected, InvalidKey, Key, MAX_RECORD_BYTES, Record, Records};
 
 /// The three ports of one broker, and what it promises.

@@ -8,12 +8,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use proto::{Job, Session, TurnId};
+use proto::{Job, Session, SessionId, TurnId, UserId};
 
 use crate::{Result, Sequence};
 
 /// The largest encoded job, in bytes.
 pub const MAX_JOB_BYTES: usize = 768 * 1024;
+/// The most sessions that [`Queue::busy`] tells of.
+pub const MAX_BUSY: usize = 10_000;
 
 /// Jobs, waiting or being worked on.
 #[async_trait]
@@ -53,6 +55,12 @@ pub trait Queue: std::fmt::Debug + Send + Sync {
 
     /// Removes every job of a session; returns how many there were.
     async fn clear(&self, session: &Session) -> Result<u64>;
+
+    /// The sessions of a user that have unfinished jobs, each with how many, by
+    /// their ids. Past [`MAX_BUSY`] sessions some are left out. For a list of
+    /// many sessions: what one has is told with certainty by
+    /// [`first`](Self::first) and [`pending`](Self::pending).
+    async fn busy(&self, user: &UserId) -> Result<Vec<(SessionId, u64)>>;
 
     /// Unfinished jobs of all sessions.
     async fn depth(&self) -> Result<u64>;

@@ -5,12 +5,16 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use proto::{Session, UserId};
 
 use crate::{Result, token};
 
 /// The largest value, in bytes.
 pub const MAX_RECORD_BYTES: usize = 768 * 1024;
+/// How many records [`Records::below`] asks for at once where each is a question
+/// of its own.
+const AT_ONCE: usize = 32;
 
 /// Small durable values that outlive the log's retention.
 #[async_trait]
@@ -31,6 +35,19 @@ pub trait Records: fmt::Debug + Send + Sync {
 
     /// The keys below a prefix (itself included), in key order.
     async fn list(&self, bucket: Bucket, prefix: &Key) -> Result<Vec<Key>>;
+
+    /// The records below a prefix (itself included), in key order; for buckets of
+    /// small values. Each is as certain as one that is read alone; one that
+    /// vanishes meanwhile is left out, and one that comes meanwhile may be.
+    async fn below(&self, bucket: Bucket, prefix: &Key) -> Result<Vec<(Key, Record)>> {
+        let read = async |key: Key| {
+            let found = self.get(bucket, &key).await?;
+            Ok(found.map(|it| (key, it)))
+        };
+        let keys = self.list(bucket, prefix).await?;
+        let found = stream::iter(keys).map(read).buffered(AT_ONCE);
+        found.try_filter_map(async |it| Ok(it)).try_collect().await
+    }
 
     /// Every key of a bucket, in key order: for operators, not on a request's
     /// way.
@@ -74,11 +91,16 @@ pub enum Bucket {
     Keys,
     /// Jobs that were given up.
     DeadLetters,
+    /// Secrets that all gateways share, under [`Key::secret`]. Nobody else may
+    /// read them.
+    Secrets,
+    /// What each agent that runs says of itself, below [`Key::agents`].
+    Agents,
 }
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Sessions,
         Self::Transcripts,
         Self::Reviews,
@@ -86,6 +108,8 @@ impl Bucket {
         Self::Memory,
         Self::Keys,
         Self::DeadLetters,
+        Self::Secrets,
+        Self::Agents,
     ];
 
     /// Its name in the store.
@@ -98,6 +122,8 @@ impl Bucket {
             Self::Memory => "memory",
             Self::Keys => "keys",
             Self::DeadLetters => "dead_letters",
+            Self::Secrets => "secrets",
+            Self::Agents => "agents",
         }
     }
 }
@@ -116,6 +142,17 @@ impl Key {
     /// Everything of a session.
     pub fn session(session: &Session) -> Self {
         Self::user(&session.user).child(session.id.as_str())
+    }
+
+    /// A secret of [`Bucket::Secrets`], which belongs to nobody: it stands below
+    /// the empty text, and no user is called that.
+    pub fn secret(name: &str) -> Self {
+        Self(token::encode("")).child(name)
+    }
+
+    /// Above all of [`Bucket::Agents`], which belongs to nobody either.
+    pub fn agents() -> Self {
+        Self(token::encode(""))
     }
 
     /// The key below this one that any text names.
@@ -173,5 +210,17 @@ mod tests {
         for wrong in ["", ".", "a.", "a b", "*", "a.>", "=YQ", "用户"] {
             assert_eq!(wrong.parse::<Key>(), Err(InvalidKey), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn no_key_of_a_user_is_spelled_as_that_of_a_secret() {
+        let secret = Key::secret("tickets");
+        assert_eq!(secret.to_string(), "=.tickets");
+        assert_eq!(secret.to_string().parse(), Ok(secret.clone()));
+        for name in ["=", "=.tickets", "tickets", "a.b", "*"] {
+            assert!(!Key::user(&name.parse().unwrap()).to_string().starts_with("=."), "{name}");
+            assert_eq!(Key::secret(name).names(), ["", name]);
+        }
+        assert!("".parse::<UserId>().is_err());
     }
 }

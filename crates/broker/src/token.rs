@@ -6,7 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proto::Session;
+use proto::{Session, UserId};
 
 const PLAIN_BYTES: usize = 64;
 
@@ -31,6 +31,11 @@ pub(crate) fn decode(token: &str) -> Option<String> {
 /// Where a session's jobs are stored.
 pub(crate) fn jobs(session: &Session) -> String {
     subject("jobs", session)
+}
+
+/// Where the jobs of all sessions of a user are stored.
+pub(crate) fn jobs_of(user: &UserId) -> String {
+    format!("jobs.{}.*", encode(user.as_str()))
 }
 
 /// Where a session's entries are stored.
@@ -78,6 +83,8 @@ mod tests {
             assert_eq!(subject.matches('.').count(), 2, "{subject}");
             assert!(!subject.contains(['*', '>', ' ']), "{subject}");
             assert_eq!(session(&subject), Some(of(id, id)));
+            let user = jobs_of(&of(id, id).user);
+            assert_eq!(user.strip_suffix('*'), Some(&subject[..=subject.rfind('.').unwrap()]));
         }
     }
 

@@ -10,7 +10,7 @@ use async_nats::{HeaderMap, Message, Request, Subject};
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
-use proto::{DeadLetter, FORMAT, Job, Session, TurnId};
+use proto::{DeadLetter, FORMAT, Job, Session, SessionId, TurnId, UserId};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -22,8 +22,8 @@ use super::records::Buckets;
 use super::settings::{self, JOBS};
 use super::wire::{ASK, Trouble, Wire, code, right_after};
 use crate::{
-    Admission, Bucket, Delivery, Error, Expected, Key, Lease, Limits, MAX_JOB_BYTES, Pending,
-    Queue, Records as _, Result, Sequence, Submitted, token,
+    Admission, Bucket, Delivery, Error, Expected, Key, Lease, Limits, MAX_BUSY, MAX_JOB_BYTES,
+    Pending, Queue, Records as _, Result, Sequence, Submitted, token,
 };
 
 /// How long a submit is tried while the queue has no leader.
@@ -130,6 +130,15 @@ impl Queue for Jobs {
 
     async fn clear(&self, session: &Session) -> Result<u64> {
         read::purge(&self.wire, JOBS, &token::jobs(session), None).await
+    }
+
+    async fn busy(&self, user: &UserId) -> Result<Vec<(SessionId, u64)>> {
+        let counts = read::subjects(&self.wire, JOBS, &token::jobs_of(user), MAX_BUSY).await?;
+        let named = |(subject, count): (String, u64)| Some((token::session(&subject)?.id, count));
+        let mut busy: Vec<_> = counts.into_iter().filter_map(named).collect();
+        busy.sort();
+        busy.truncate(MAX_BUSY);
+        Ok(busy)
     }
 
     async fn depth(&self) -> Result<u64> {

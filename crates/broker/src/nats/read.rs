@@ -1,6 +1,8 @@
-//! Single messages by subject, from the stream's leader: what is read here is
-//! certain. Never a direct get, which any replica may answer.
+//! Single messages by subject, and which subjects there are, from the stream's
+//! leader: what is read here is certain. Never a direct get, which any replica
+//! may answer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -87,6 +89,40 @@ async fn message<T: DeserializeOwned>(
             Err(trouble) if trouble.is(code::NO_MESSAGE) => return Ok(None),
             Err(Trouble::Silent(_)) if Instant::now() < deadline => sleep(PAUSE).await,
             Err(trouble) => return Err(trouble.into()),
+        }
+    }
+}
+
+/// The subjects that a filter matches, each with how many messages it has: all,
+/// or at least `most` of them. The server tells a part of them at a time.
+pub(super) async fn subjects(
+    wire: &Wire,
+    stream: &str,
+    filter: &str,
+    most: usize,
+) -> Result<BTreeMap<String, u64>> {
+    #[derive(Deserialize)]
+    struct Page {
+        state: State,
+        #[serde(default)]
+        total: usize,
+    }
+    #[derive(Deserialize)]
+    struct State {
+        #[serde(default)]
+        subjects: Option<BTreeMap<String, u64>>,
+    }
+    let call = format!("STREAM.INFO.{stream}");
+    let (mut found, mut offset) = (BTreeMap::new(), 0);
+    loop {
+        let question = json!({"subjects_filter": filter, "offset": offset});
+        let page: Page = wire.api(&call, &question, ASK).await?;
+        let subjects = page.state.subjects.unwrap_or_default();
+        offset += subjects.len();
+        let done = subjects.is_empty() || offset >= page.total.min(most);
+        found.extend(subjects);
+        if done {
+            return Ok(found);
         }
     }
 }

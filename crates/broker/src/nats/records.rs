@@ -2,19 +2,16 @@
 //! leader only, and really removed when deleted: a revision is a place in the
 //! bucket's stream and is never used again, so no marker is needed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::read;
 use super::settings::{bucket_prefix, bucket_stream};
-use super::wire::{ASK, Trouble, Wire, code, right_after};
+use super::wire::{Trouble, Wire, code, right_after};
 use crate::{Bucket, Error, Expected, Key, MAX_RECORD_BYTES, Record, Records, Result};
 
 /// How long a change is tried while the bucket has no leader.
@@ -39,33 +36,12 @@ impl Buckets {
 
     /// The keys that one filter matches.
     async fn subjects(&self, bucket: Bucket, filter: &str, into: &mut Vec<Key>) -> Result<()> {
-        #[derive(Deserialize)]
-        struct Page {
-            state: State,
-            #[serde(default)]
-            total: usize,
-        }
-        #[derive(Deserialize)]
-        struct State {
-            #[serde(default)]
-            subjects: Option<BTreeMap<String, u64>>,
-        }
-        let call = format!("STREAM.INFO.{}", bucket_stream(bucket));
-        let prefix = bucket_prefix(bucket);
-        let mut offset = 0;
-        loop {
-            let question =
-                json!({"subjects_filter": format!("{prefix}{filter}"), "offset": offset});
-            let page: Page = self.wire.api(&call, &question, ASK).await?;
-            let subjects = page.state.subjects.unwrap_or_default();
-            offset += subjects.len();
-            let done = subjects.is_empty() || offset >= page.total;
-            let keys = subjects.keys().filter_map(|it| it.strip_prefix(&prefix));
-            into.extend(keys.map(|it| Key::spelled(it.to_owned())));
-            if done {
-                return Ok(());
-            }
-        }
+        let (stream, prefix) = (bucket_stream(bucket), bucket_prefix(bucket));
+        let filter = format!("{prefix}{filter}");
+        let subjects = read::subjects(&self.wire, &stream, &filter, usize::MAX).await?;
+        let keys = subjects.keys().filter_map(|it| it.strip_prefix(&prefix));
+        into.extend(keys.map(|it| Key::spelled(it.to_owned())));
+        Ok(())
     }
 }
 

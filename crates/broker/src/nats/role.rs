@@ -66,13 +66,26 @@ impl Role {
     /// The buckets it reads or writes. One more here is a right more in
     /// deploy/nats.
     pub fn buckets(self) -> &'static [Bucket] {
-        use Bucket::{DeadLetters, Keys, Ledgers, Memory, Reviews, Sessions, Transcripts};
+        use Bucket::{
+            Agents, DeadLetters, Keys, Ledgers, Memory, Reviews, Secrets, Sessions, Transcripts,
+        };
         match self {
             // It erases a session, and with it what every part knows of it; and its
             // users read, write and forget what is remembered about them.
-            Self::Gateway => &[Sessions, Transcripts, Reviews, Ledgers, Memory, Keys, DeadLetters],
-            Self::Worker => &[DeadLetters],
-            Self::Agent => &[Transcripts, Reviews, Ledgers, Memory],
+            Self::Gateway => &[
+                Sessions,
+                Transcripts,
+                Reviews,
+                Ledgers,
+                Memory,
+                Keys,
+                DeadLetters,
+                Secrets,
+                Agents,
+            ],
+            // It tells the list of conversations what became of a turn.
+            Self::Worker => &[Sessions, DeadLetters],
+            Self::Agent => &[Transcripts, Reviews, Ledgers, Memory, Agents],
             Self::Operator => &Bucket::ALL,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use prost::Message as _;
-use proto::{DeadLetter, FORMAT, Job, Session, TurnId, code};
+use proto::{DeadLetter, FORMAT, Job, Session, SessionId, TurnId, UserId, code};
 use rusqlite::{Connection, Row, params};
 use tokio::sync::Mutex;
 use tokio::time::sleep_until;
@@ -16,8 +16,8 @@ use super::news::Told;
 use super::records;
 use super::store::Store;
 use crate::{
-    Admission, Bucket, Delivery, Error, Key, MAX_JOB_BYTES, Pending, Queue, Result, Sequence,
-    Submitted,
+    Admission, Bucket, Delivery, Error, Key, MAX_BUSY, MAX_JOB_BYTES, Pending, Queue, Result,
+    Sequence, Submitted,
 };
 
 /// Unreadable jobs that one look for the next job puts away.
@@ -138,6 +138,22 @@ impl Queue for Jobs {
             }
         });
         cleared.await
+    }
+
+    async fn busy(&self, user: &UserId) -> Result<Vec<(SessionId, u64)>> {
+        let user = user.clone();
+        let busy = self.store.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT session, count(*) FROM jobs WHERE user = ?1 \
+                 GROUP BY session ORDER BY session LIMIT ?2",
+            )?;
+            let most = i64::try_from(MAX_BUSY).unwrap_or(i64::MAX);
+            let key = params![user.as_str(), most];
+            let rows = statement.query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(String, i64)>>>()
+        });
+        let named = |(id, count): (String, i64)| Some((id.parse().ok()?, count.cast_unsigned()));
+        Ok(busy.await?.into_iter().filter_map(named).collect())
     }
 
     async fn depth(&self) -> Result<u64> {

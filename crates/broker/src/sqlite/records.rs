@@ -95,6 +95,23 @@ impl Records for Values {
         keys.await
     }
 
+    async fn below(&self, bucket: Bucket, prefix: &Key) -> Result<Vec<(Key, Record)>> {
+        let prefix = prefix.clone();
+        let found = self.store.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT key, value, revision FROM records WHERE bucket = ?1 AND \
+                 (key = ?2 OR (key > ?2 || '.' AND key < ?2 || '/')) ORDER BY key",
+            )?;
+            let rows = statement.query_map([bucket.name(), prefix.as_str()], |row| {
+                let value = Bytes::from(row.get::<_, Vec<u8>>(1)?);
+                let revision = row.get::<_, i64>(2)?.cast_unsigned();
+                Ok((Key::spelled(row.get(0)?), Record { value, revision }))
+            })?;
+            rows.collect()
+        });
+        found.await
+    }
+
     async fn all(&self, bucket: Bucket) -> Result<Vec<Key>> {
         let keys = self.store.read(move |connection| {
             let sql = "SELECT key FROM records WHERE bucket = ?1 ORDER BY key";

@@ -10,7 +10,9 @@ use tokio::time::{Instant, advance, timeout};
 
 use super::store::Store;
 use super::{Place, log::Entries, queue::Jobs};
-use crate::{Admission, AppendError, Error, Limits, Log, Queue, Sequence, Signal, Submitted};
+use crate::{
+    Admission, AppendError, Error, Limits, Log, MAX_BUSY, Queue, Sequence, Signal, Submitted,
+};
 
 fn session() -> Session {
     Session::parse("ann", "s").unwrap()
@@ -249,4 +251,18 @@ async fn places_that_a_crash_left_open_are_skipped() {
     let log = Entries::new(store.into());
     let next = log.append(&session(), start, entry(start, "next")).await;
     assert!(next.unwrap() > Sequence(lost.0 + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_more_busy_sessions_than_its_limit_a_user_has_that_many() {
+    let store = memory(Limits::default()).await;
+    let jobs = Jobs::new(store);
+    for number in 0..=MAX_BUSY {
+        let session = Session::parse("ann", &number.to_string()).unwrap();
+        let job = Job { session_id: session.id.to_string(), ..job("many") };
+        jobs.submit(&session, &job, Admission::IfEmpty).await.unwrap();
+    }
+    let busy = jobs.busy(&session().user).await.unwrap();
+    assert_eq!(busy.len(), MAX_BUSY);
+    assert!(busy.is_sorted() && busy.iter().all(|it| it.1 == 1));
 }

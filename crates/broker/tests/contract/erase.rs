@@ -1,6 +1,6 @@
 //! Erasing a session, step by step and all at once.
 
-use broker::{Bucket, Erased, Expected, From, Key, Outcome, Sequence, erase};
+use broker::{Bucket, Erased, Expected, From, Key, Outcome, Removed, Sequence, erase};
 use bytes::Bytes;
 use futures::future::join;
 use prost::Message as _;
@@ -14,6 +14,14 @@ const OWN: [Bucket; 5] =
 
 async fn erases(world: &World, session: &Session) -> Erased {
     soon(erase(&world.broker, session)).await.unwrap()
+}
+
+/// Erases what there is to erase.
+async fn removes(world: &World, session: &Session) -> Removed {
+    match erases(world, session).await {
+        Erased::Done(removed) => removed,
+        Erased::Nothing => panic!("there was nothing to erase in {session:?}"),
+    }
 }
 
 async fn transcript(world: &World, session: &Session) -> Option<Transcript> {
@@ -71,7 +79,7 @@ async fn is_gone(world: &World, session: &Session) {
 pub(crate) async fn an_erased_session_is_gone_and_others_are_not(world: &World) {
     let session = lived_in(world, "s").await;
     let (other, similar) = (lived_in(world, "other").await, lived_in(world, "s.x").await);
-    assert_eq!(erases(world, &session).await, Erased::Done);
+    removes(world, &session).await;
     is_gone(world, &session).await;
     for session in [other, similar] {
         assert_eq!(world.broker.queue.pending(&session).await.unwrap().len(), 2);
@@ -99,14 +107,25 @@ pub(crate) async fn a_session_that_never_was_has_nothing_to_erase(world: &World)
 
 pub(crate) async fn erasing_twice_is_erasing_once(world: &World) {
     let session = lived_in(world, "s").await;
-    assert_eq!(erases(world, &session).await, Erased::Done);
+    removes(world, &session).await;
     let last = world.broker.log.last(&session).await.unwrap();
     assert_eq!(erases(world, &session).await, Erased::Nothing);
     assert_eq!(world.broker.log.last(&session).await.unwrap(), last);
     let session = lived_in(world, "both").await;
     let both = join(erases(world, &session), erases(world, &session)).await;
-    assert!(both.0 == Erased::Done || both.1 == Erased::Done, "{both:?}");
+    assert!(both.0 != Erased::Nothing || both.1 != Erased::Nothing, "{both:?}");
     is_gone(world, &session).await;
+}
+
+pub(crate) async fn an_erasure_tells_how_much_it_removed(world: &World) {
+    let session = lived_in(world, "s").await;
+    let all = Removed { entries: 3, jobs: 2, turns: 1, records: 10 };
+    assert_eq!(removes(world, &session).await, all);
+    assert_eq!(erases(world, &session).await, Erased::Nothing);
+    world.submit(&session, "again").await;
+    // With the tombstone of the first time.
+    let one = Removed { entries: 1, jobs: 1, ..Removed::default() };
+    assert_eq!(removes(world, &session).await, one);
 }
 
 pub(crate) async fn every_part_of_a_session_is_enough_to_erase_it(world: &World) {
@@ -127,7 +146,7 @@ pub(crate) async fn every_part_of_a_session_is_enough_to_erase_it(world: &World)
     let (key, value) = (Key::session(&filed).child("t"), Bytes::from_static(b"v"));
     records.put(Bucket::DeadLetters, &key, value, Expected::Any).await.unwrap();
     for session in [waits, spoke, remembered, begun, unreadable, filed] {
-        assert_eq!(erases(world, &session).await, Erased::Done, "{session:?}");
+        removes(world, &session).await;
         is_gone(world, &session).await;
         assert_eq!(erases(world, &session).await, Erased::Nothing, "{session:?}");
     }
@@ -148,7 +167,7 @@ pub(crate) async fn a_session_that_was_erased_may_be_lived_in_and_erased_again(w
     let mut before = 0;
     for _ in 0..3 {
         let session = lived_in(world, "s").await;
-        assert_eq!(erases(world, &session).await, Erased::Done);
+        removes(world, &session).await;
         is_gone(world, &session).await;
         let generation = transcript(world, &session).await.unwrap().generation;
         assert!(generation > before);
@@ -198,7 +217,8 @@ pub(crate) async fn a_turn_that_does_not_stop_speaking_is_erased(world: &World) 
         }
     };
     let ((), erased) = soon(join(speaks, erase(&world.broker, &session))).await;
-    assert_eq!(erased, Ok(Erased::Done));
+    let Ok(Erased::Done(removed)) = erased else { panic!("{erased:?}") };
+    assert!(removed.entries > 0, "{removed:?}");
     let last = log.last(&session).await.unwrap().unwrap();
     assert_eq!(text(&last.entry), "deleted");
     is_gone(world, &session).await;

@@ -185,6 +185,44 @@ pub(crate) async fn pending_jobs_are_listed_in_order_with_the_one_that_runs(worl
     world.all_done().await;
 }
 
+pub(crate) async fn the_sessions_of_a_user_that_have_jobs_are_known_with_how_many(world: &World) {
+    // Ids that a broker spells otherwise, and users whose ids look the same.
+    for id in ["Z", "a", "a.b", "*", ">", "中文", "a"] {
+        world.submit(&world.session(id), "mine").await;
+    }
+    for other in ["-x", ".a", "*"] {
+        world.submit(&world.of(other, "a"), "theirs").await;
+    }
+    let mine = [("*", 1), (">", 1), ("Z", 1), ("a", 2), ("a.b", 1), ("中文", 1)];
+    assert_eq!(busy(world, &world.session("a")).await, mine.map(|it| (it.0.to_owned(), it.1)));
+    assert_eq!(busy(world, &world.of(".a", "a")).await, [("a".to_owned(), 1)]);
+    for _ in 0..10 {
+        world.work().await;
+    }
+    world.all_done().await;
+    assert_eq!(busy(world, &world.session("a")).await, []);
+}
+
+pub(crate) async fn a_session_is_busy_until_its_last_job_is_acknowledged(world: &World) {
+    let session = world.session("s");
+    world.submit(&session, "one").await;
+    world.submit(&session, "two").await;
+    for left in [1, 0] {
+        let delivery = world.next().await;
+        assert_eq!(busy(world, &session).await, [("s".to_owned(), left + 1)]);
+        delivery.lease.acknowledge().await.unwrap();
+        let expected: Vec<_> = (left > 0).then(|| ("s".to_owned(), left)).into_iter().collect();
+        // An acknowledgement may take a moment to count.
+        soon(async { while busy(world, &session).await != expected {} }).await;
+    }
+}
+
+/// The sessions of a session's user that have jobs.
+async fn busy(world: &World, session: &Session) -> Vec<(String, u64)> {
+    let busy = world.broker.queue.busy(&session.user).await.unwrap();
+    busy.into_iter().map(|it| (it.0.to_string(), it.1)).collect()
+}
+
 pub(crate) async fn the_first_job_of_a_session_is_known(world: &World) {
     let (queue, session) = (&world.broker.queue, world.session("s"));
     assert_eq!(queue.first(&session).await, Ok(None));

@@ -1,8 +1,8 @@
 //! Small values with compare-and-set.
 
-use broker::{Bucket, Error, Expected, Key, MAX_RECORD_BYTES};
+use broker::{Bucket, Error, Expected, Key, MAX_RECORD_BYTES, Record};
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 
 use crate::world::{World, soon};
 
@@ -101,6 +101,62 @@ pub(crate) async fn keys_are_listed_below_a_prefix_in_order(world: &World) {
     let child = a.child("x");
     let expected = vec![child.clone(), child.child("deeper")];
     assert_eq!(records.list(Bucket::Ledgers, &child).await, Ok(expected));
+}
+
+pub(crate) async fn records_are_read_below_a_prefix_in_order(world: &World) {
+    let records = &world.broker.records;
+    let user = Key::user(&world.session("a").user);
+    assert_eq!(records.below(Bucket::Sessions, &user).await, Ok(vec![]));
+    let mut expected = Vec::new();
+    // More than are asked for at once.
+    let ids = (0..70).map(|it| it.to_string());
+    for id in ids.chain(["*", "a.b", "中文", "Z"].map(str::to_owned)) {
+        let key = key(world, &id);
+        let stored = records.put(Bucket::Sessions, &key, value(&id), Expected::Absent);
+        let revision = stored.await.unwrap();
+        expected.push((key, Record { value: value(&id), revision }));
+    }
+    let theirs = Key::session(&world.of("x", "a"));
+    records.put(Bucket::Sessions, &theirs, value("theirs"), Expected::Absent).await.unwrap();
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(soon(records.below(Bucket::Sessions, &user)).await, Ok(expected.clone()));
+    expected.retain(|it| it.0 == key(world, "7"));
+    assert_eq!(records.below(Bucket::Sessions, &key(world, "7")).await, Ok(expected));
+    assert_eq!(records.below(Bucket::Ledgers, &user).await, Ok(vec![]));
+}
+
+pub(crate) async fn a_record_that_vanishes_while_they_are_read_is_left_out(world: &World) {
+    let records = &world.broker.records;
+    let user = Key::user(&world.session("a").user);
+    let keys: Vec<Key> = (10..50).map(|it| key(world, &it.to_string())).collect();
+    for key in &keys {
+        records.put(Bucket::Sessions, key, value("v"), Expected::Absent).await.unwrap();
+    }
+    let (stays, goes) = keys.split_at(20);
+    let erase = join_all(goes.iter().map(|it| records.delete(Bucket::Sessions, it)));
+    let (read, deleted) = soon(join(records.below(Bucket::Sessions, &user), erase)).await;
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    let read: Vec<Key> = read.unwrap().into_iter().map(|it| it.0).collect();
+    assert!(read.is_sorted() && read.iter().all(|it| keys.contains(it)), "{read:?}");
+    assert!(stays.iter().all(|it| read.contains(it)), "{read:?}");
+    let left = records.below(Bucket::Sessions, &user).await.unwrap();
+    assert!(left.iter().map(|it| &it.0).eq(stays));
+}
+
+pub(crate) async fn a_secret_is_nobodys(world: &World) {
+    let records = &world.broker.records;
+    // The store may be shared with other cases.
+    let key = Key::secret(world.session("s").user.as_str());
+    let first = records.put(Bucket::Secrets, &key, value("one"), Expected::Absent).await.unwrap();
+    let again = records.put(Bucket::Secrets, &key, value("two"), Expected::Absent).await;
+    assert_eq!(again, Err(Error::Conflict));
+    let kept = Record { value: value("one"), revision: first };
+    assert_eq!(records.get(Bucket::Secrets, &key).await, Ok(Some(kept)));
+    for name in ["s", "=", "*"] {
+        let user = Key::user(&world.of(name, "s").user);
+        assert_eq!(records.list(Bucket::Secrets, &user).await, Ok(vec![]));
+    }
+    records.delete(Bucket::Secrets, &key).await.unwrap();
 }
 
 pub(crate) async fn all_keys_of_a_bucket_are_listed_in_order(world: &World) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use broker::nats::open;
-use broker::{Admission, Bucket, Error, Expected, Key, Sequence, Submitted};
+use broker::{Admission, Bucket, Error, Expected, Key, MAX_BUSY, Sequence, Submitted};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use prost::Message as _;
@@ -174,4 +174,19 @@ async fn the_largest_job_entry_and_record_fit() {
     let value = bytes::Bytes::from(vec![7; broker::MAX_RECORD_BYTES]);
     broker.records.put(Bucket::Memory, &key, value.clone(), Expected::Absent).await.unwrap();
     assert_eq!(broker.records.get(Bucket::Memory, &key).await.unwrap().unwrap().value, value);
+}
+
+#[tokio::test]
+async fn of_more_busy_sessions_than_its_limit_a_user_has_that_many() {
+    let server = Server::start().await.unwrap();
+    let queue = open(config(&server.url())).await.unwrap().queue;
+    let submits = futures::stream::iter(0..=MAX_BUSY).map(async |number| {
+        let session = session(&number.to_string());
+        queue.submit(&session, &job(&session), Admission::IfEmpty).await.expect("room");
+    });
+    submits.buffer_unordered(128).collect::<()>().await;
+    assert_eq!(queue.depth().await, Ok(u64::try_from(MAX_BUSY + 1).unwrap()));
+    let busy = queue.busy(&session("0").user).await.unwrap();
+    assert_eq!(busy.len(), MAX_BUSY);
+    assert!(busy.is_sorted() && busy.iter().all(|it| it.1 == 1));
 }

@@ -65,6 +65,9 @@ impl Parts {
         self.remember(session).await;
         self.know(session).await;
         self.pause(session).await;
+        self.list(session).await;
+        self.share().await;
+        self.announce(session).await;
         erased(&self.gateway, session).await;
         self.forgotten(session).await;
         assert_eq!(self.gateway.queue.depth().await, Ok(0));
@@ -78,6 +81,7 @@ impl Parts {
         queue.submit(session, &job(session), Admission::Enqueue).await.unwrap();
         assert_eq!(queue.pending(session).await.unwrap().len(), 2);
         assert_eq!(queue.depth().await, Ok(2));
+        assert_eq!(queue.busy(&session.user).await, Ok(vec![(session.id.clone(), 2)]));
     }
 
     async fn work(&self, session: &Session) {
@@ -147,9 +151,47 @@ impl Parts {
         assert_eq!(agent.list(Bucket::Ledgers, &key).await, Ok(vec![second]));
     }
 
+    /// What the list of conversations shows: the worker writes it, and takes it
+    /// away when the session was erased meanwhile; the gateway reads and renames.
+    async fn list(&self, session: &Session) {
+        let (key, gateway, worker) =
+            (Key::session(session), &self.gateway.records, &self.worker.records);
+        keep(&self.worker, Bucket::Sessions, &key).await;
+        let listed = gateway.below(Bucket::Sessions, &Key::user(&session.user)).await.unwrap();
+        assert_eq!(listed.iter().map(|it| &it.0).collect::<Vec<_>>(), [&key]);
+        worker.delete(Bucket::Sessions, &key).await.unwrap();
+        assert_eq!(gateway.get(Bucket::Sessions, &key).await, Ok(None));
+        keep(&self.gateway, Bucket::Sessions, &key).await;
+    }
+
+    /// What an agent says of itself, which the gateway reads.
+    async fn announce(&self, session: &Session) {
+        let key = Key::agents().child(session.id.as_str());
+        keep(&self.agent, Bucket::Agents, &key).await;
+        let said = self.gateway.records.below(Bucket::Agents, &Key::agents()).await.unwrap();
+        assert!(said.iter().any(|it| it.0 == key), "{said:?}");
+        self.agent.records.delete(Bucket::Agents, &key).await.unwrap();
+        assert_eq!(self.gateway.records.get(Bucket::Agents, &key).await, Ok(None));
+    }
+
+    /// A secret of all gateways.
+    async fn share(&self) {
+        let (key, gateway) = (Key::secret("tickets"), &self.gateway.records);
+        let secret = Bytes::from_static(b"x");
+        match gateway.put(Bucket::Secrets, &key, secret.clone(), Expected::Absent).await {
+            Ok(_) | Err(Error::Conflict) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(gateway.get(Bucket::Secrets, &key).await.unwrap().unwrap().value, secret);
+        let gone = Key::secret("gone");
+        assert_eq!(gateway.get(Bucket::Secrets, &gone).await, Ok(None));
+    }
+
     /// Nothing of it is left behind an erasure.
     async fn forgotten(&self, session: &Session) {
         let (key, agent) = (Key::session(session), &self.agent.records);
+        let (gateway, sessions) = (&self.gateway.records, Bucket::Sessions);
+        assert_eq!(gateway.below(sessions, &Key::user(&session.user)).await, Ok(vec![]));
         for bucket in [Bucket::Reviews, Bucket::Ledgers] {
             assert_eq!(agent.list(bucket, &key).await, Ok(vec![]));
             assert_eq!(agent.get(bucket, &key).await, Ok(None));
@@ -173,7 +215,8 @@ async fn erased(gateway: &Broker, session: &Session) {
             }
         }
     };
-    assert_eq!(timeout(LONG, erasing).await.unwrap(), Ok(Erased::Done));
+    let erased = timeout(LONG, erasing).await.unwrap();
+    assert!(matches!(erased, Ok(Erased::Done(_))), "{erased:?}");
 }
 
 async fn next(worker: &Broker) -> Delivery {
