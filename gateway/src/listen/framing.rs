@@ -25,11 +25,22 @@ pub(crate) struct Framing {
 
 /// What was found; clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Verdict(Arc<AtomicBool>);
+pub(crate) struct Verdict(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    ambiguous: AtomicBool,
+    over: AtomicBool,
+}
 
 impl Verdict {
     pub(crate) fn is_ambiguous(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.ambiguous.load(Ordering::Relaxed)
+    }
+
+    /// From here on the connection is another protocol's.
+    pub(crate) fn over(&self) {
+        self.0.over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -39,6 +50,9 @@ impl Framing {
     }
 
     pub(crate) fn read(&mut self, bytes: &[u8]) {
+        if self.verdict.0.over.load(Ordering::Relaxed) {
+            return;
+        }
         for byte in bytes {
             match byte {
                 b'\n' => self.end_line(),
@@ -57,7 +71,7 @@ impl Framing {
         if (self.is_length && complete(LENGTH)) || (self.is_encoding && complete(ENCODING)) {
             self.statements += 1;
             if self.statements > 1 {
-                self.verdict.0.store(true, Ordering::Relaxed);
+                self.verdict.0.ambiguous.store(true, Ordering::Relaxed);
             }
         }
         self.column = at.saturating_add(1);
@@ -76,6 +90,14 @@ impl Framing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_an_upgrade_is_not_read() {
+        let mut framing = Framing::default();
+        framing.verdict().over();
+        framing.read(b"content-length: 1\r\ncontent-length: 2\r\n");
+        assert!(!framing.verdict().is_ambiguous());
+    }
 
     #[test]
     fn two_statements_of_length_in_one_head_are_noticed() {

@@ -17,6 +17,8 @@ use hyper::rt::Executor;
 use process::Lifecycle;
 use tokio::time::{Instant, sleep};
 
+use crate::metrics;
+
 tokio::task_local! {
     /// Of the stream whose task runs.
     static STALL: Stall;
@@ -108,7 +110,10 @@ where
             tokio::select! {
                 biased;
                 () = STALL.scope(stall, stream) => {}
-                () = watch.lasts(patience) => tracing::debug!("a stream that takes nothing is reset"),
+                () = watch.lasts(patience) => {
+                    metrics::SLOW.add(1, []);
+                    tracing::debug!("a stream that takes nothing is reset");
+                }
             }
         });
     }

@@ -1,5 +1,5 @@
-//! A connection's bytes, with limits on a peer that stands still: until its
-//! first request has come, and while it takes nothing of what is sent to it.
+//! A connection's bytes as HTTP has them, above TLS: watched for two framings,
+//! with a limit on a peer that does not come to its first request.
 
 use std::future::Future as _;
 use std::io;
@@ -7,31 +7,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bare;
 use super::framing::{Framing, Verdict};
-use crate::Config;
+use super::link::Link;
 
 /// How an HTTP/2 connection begins; anything else is HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A TCP stream that gives up on peers that stand still.
+/// A connection that gives up on peers that stand still.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(super) struct Wire {
+    stream: Link,
     protocol: Protocol,
     /// Set until the first request has come.
     first: Option<Pin<Box<Sleep>>>,
     begun: Begun,
-    /// Set while the peer takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
-    patience: Duration,
     framing: Framing,
     instead: Option<Instead>,
 }
@@ -47,10 +42,10 @@ struct Instead {
 
 /// Whether the first request has come; clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Begun(Arc<AtomicBool>);
+pub(super) struct Begun(Arc<AtomicBool>);
 
 impl Begun {
-    pub(crate) fn set(&self) {
+    pub(super) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
@@ -66,29 +61,25 @@ enum Protocol {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, config: &Config) -> Self {
-        if let Err(error) = limit(&stream, config) {
-            tracing::debug!(%error, "a connection has the system's limits, not ours");
-        }
+    /// A connection whose first request must have come by then.
+    pub(super) fn new(stream: Link, deadline: Instant) -> Self {
         Self {
             stream,
             protocol: Protocol::Undecided { read: 0 },
-            first: Some(Box::pin(sleep(config.head_timeout))),
+            first: Some(Box::pin(sleep_until(deadline))),
             begun: Begun::default(),
-            stalled: None,
-            patience: config.write_timeout,
             framing: Framing::default(),
             instead: None,
         }
     }
 
     /// Where it will show whether a request's framing is ambiguous.
-    pub(crate) fn framing(&self) -> Verdict {
+    pub(super) fn framing(&self) -> Verdict {
         self.framing.verdict()
     }
 
     /// Where to tell that the first request has come.
-    pub(crate) fn begun(&self) -> Begun {
+    pub(super) fn begun(&self) -> Begun {
         self.begun.clone()
     }
 
@@ -131,35 +122,6 @@ impl Wire {
         self.instead = None;
         Poll::Ready(Ok(of))
     }
-
-    /// Watches a write that waits for the peer.
-    fn wrote<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        result: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.stalled = None;
-            return result;
-        }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-/// Sends small frames at once, bounds what the system holds for a peer that
-/// reads slowly, and gives up on one that is gone without a word.
-fn limit(stream: &TcpStream, config: &Config) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = socket2::SockRef::from(stream);
-    socket.set_send_buffer_size(config.socket_bytes)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(config.write_timeout))?;
-    Ok(())
 }
 
 impl AsyncRead for Wire {
@@ -190,8 +152,7 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = self.write(context, bytes);
-        self.wrote(context, result)
+        self.write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -199,11 +160,10 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = match slices {
+        match slices {
             [bytes] => self.write(context, bytes),
             _several => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
-        };
-        self.wrote(context, result)
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

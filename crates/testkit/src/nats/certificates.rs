@@ -1,10 +1,11 @@
 //! Certificates for one test: an authority of its own, and what it vouches for.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -36,8 +37,21 @@ impl Authority {
     /// Vouches for a server on loopback and a client of that name: the files of
     /// the certificate and of its key.
     pub fn vouch(&self, name: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
-        let hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let mut params = CertificateParams::new(hosts)?;
+        self.vouch_for(name, &["localhost", "127.0.0.1"], 1975..4096)
+    }
+
+    /// Vouches for these alternative names, between the beginnings of two years;
+    /// the files are called `name`.
+    pub fn vouch_for(
+        &self,
+        name: &str,
+        alternatives: &[&str],
+        years: Range<i32>,
+    ) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let alternatives: Vec<_> = alternatives.iter().map(|it| (*it).to_owned()).collect();
+        let mut params = CertificateParams::new(alternatives)?;
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
