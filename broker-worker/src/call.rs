@@ -12,13 +12,16 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use process::trace::Lasting;
 use proto::{AskEvent, AskRequest, Event, Failed, Session, code, event};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Status, Streaming};
+use tracing::Instrument as _;
 
 use crate::agents::{Agent, Agents};
 use crate::hear::{Heard, Place, hear};
 use crate::pending::Said;
+use crate::{metrics, trace};
 
 /// The first and the longest pause between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -54,6 +57,7 @@ impl Agents {
             session: session.clone(),
             request,
             stream: None,
+            hop: None,
             opened: Instant::now(),
             before: None,
             at: Arc::clone(&at),
@@ -78,6 +82,8 @@ struct Call {
     session: Session,
     request: AskRequest,
     stream: Option<(Streaming<AskEvent>, Agent)>,
+    /// The hop that the stream is.
+    hop: Option<Lasting>,
     /// When the stream, or the last one, was opened.
     opened: Instant,
     /// The last event of this stream.
@@ -137,6 +143,11 @@ impl Call {
                 }
                 let event = Event::from(event);
                 self.over = event.kind.as_ref().is_some_and(|it| it.ending().is_some());
+                if self.over
+                    && let Some(hop) = self.hop.take()
+                {
+                    trace::ended(hop.span(), None);
+                }
                 Ok(Some(Said { run: place.run, event }))
             }
         }
@@ -149,9 +160,12 @@ impl Call {
             };
             *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent.clone());
             let mut client = agent.client.clone();
-            let stream = match client.ask(self.request.clone()).await {
+            let span = trace::call("Ask");
+            let request = trace::carrying(&span, self.request.clone());
+            let stream = match client.ask(request).instrument(span.clone()).await {
                 Ok(response) => response.into_inner(),
                 Err(status) => {
+                    trace::ended(&span, Some(&status));
                     // A request that no agent can serve is not this one's fault.
                     if !is_final(&status) {
                         agent.shun();
@@ -162,6 +176,7 @@ impl Call {
             self.before = None;
             self.opened = Instant::now();
             self.stream = Some((stream, agent));
+            self.hop = Some(Lasting::new(span));
         }
         match &mut self.stream {
             Some((stream, _)) => stream.message().await,
@@ -172,6 +187,9 @@ impl Call {
     /// Judges a broken call: `None` to try again, after a pause.
     async fn broken(&mut self, status: &Status) -> Option<Said> {
         let is_final = is_final(status);
+        if let Some(hop) = self.hop.take() {
+            trace::ended(hop.span(), Some(status));
+        }
         if let Some((_, agent)) = self.stream.take()
             && !is_final
         {
@@ -182,6 +200,7 @@ impl Call {
             tracing::warn!(session = ?self.session, %status, "a turn fails because of its agent");
             return Some(self.give_up(failed(status)));
         }
+        metrics::RETRIES.add(1, []);
         tracing::debug!(session = ?self.session, %status, "the agent's stream broke; asking again");
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(PAUSES.1);
