@@ -8,30 +8,32 @@
 //! A reader holds what `Follow` bounds, one entry and its frames. They are
 //! handed on in pieces, and the next one is made when the last was taken.
 
-use std::future::Future;
+mod reading;
+
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use broker::{Follow, Followed, From, Sequence, Stored};
+use broker::{Follow, From, Sequence};
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, header};
-use proto::{Session, TurnId, event};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
+use proto::{Session, TurnId};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::caller::{Ends, Owned};
+use crate::caller::Owned;
 use crate::cancel::OnDisconnect;
 use crate::dialect::Dialect;
-use crate::edge::Edge;
+use crate::edge::{Edge, Room};
 use crate::mark::{Mark, position};
 use crate::problem::Refusal;
 use crate::question::Question;
-use crate::so_far::{SoFar, Taken};
 use crate::submit::{Standing, submit_beside};
-use crate::turn;
+use crate::{metrics, turn};
+
+pub(crate) use reading::{Reading, Stop, Told, stop};
 
 /// Why a stream was cut.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,20 @@ pub(crate) enum Cut {
     Gap,
 }
 
+impl Cut {
+    /// In a word, for who counts.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Unauthenticated => "credential",
+            Self::Log(_) => "log",
+            Self::Gap => "gap",
+        }
+    }
+}
+
+/// How long the last words of a stream may take to go out before it is cut.
+const FAREWELL: Duration = Duration::from_millis(250);
 /// The most bytes that are handed to a connection at once.
 const PIECE: usize = 16 * 1024;
 
@@ -57,7 +73,7 @@ pub(crate) struct Opened {
     from: From,
     /// What the client has already.
     pub(crate) has: Option<Mark>,
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Room,
 }
 
 /// Submits a question and opens a reader at the beginning of its turn.
@@ -137,17 +153,17 @@ pub(crate) fn of_turn(
     (turn, leaving): (TurnId, Option<OnDisconnect>),
     dialect: impl Dialect,
 ) -> Response {
-    Reader::new(edge, opened, Some(turn), dialect).respond(leaving)
+    let stop = stop(edge, opened.session.ends());
+    let reading = Reading::of_turn(edge, opened, turn);
+    Reader::new(edge, reading, stop, dialect).respond(leaving)
 }
 
 /// Answers with a session, for as long as the client stays. One that begins
 /// with the running turn is told it up to now as one event.
 pub(crate) fn of_session(edge: &Arc<Edge>, opened: Opened, dialect: impl Dialect) -> Response {
-    let late = opened.from == From::Turn;
-    let so_far = SoFar::of(opened.follow.head().filter(|_| late));
-    let mut reader = Reader::new(edge, opened, None, dialect);
-    reader.so_far = so_far;
-    reader.respond(None)
+    let stop = stop(edge, opened.session.ends());
+    let reading = Reading::of_session(edge, opened);
+    Reader::new(edge, reading, stop, dialect).respond(None)
 }
 
 /// Opens a reader of a session.
@@ -163,58 +179,52 @@ pub(crate) async fn open(
     Ok(Opened { session: session.clone(), follow, from, has, room })
 }
 
+/// Lets what was said last go out: a connection that is cut drops what it still
+/// has.
+async fn farewell() -> Cut {
+    sleep(FAREWELL).await;
+    Cut::Unauthenticated
+}
+
+/// A reading as the body of an answer.
 struct Reader<D> {
-    edge: Arc<Edge>,
-    follow: Follow,
+    reading: Reading,
     dialect: D,
-    /// The one turn that is shown, as the log spells it.
-    turn: Option<String>,
-    session: Owned,
-    has: Option<Mark>,
-    /// Whether the turn was begun anew after a gap.
-    renewed: bool,
-    /// The running turn, while a late reader catches up with it.
-    so_far: Option<SoFar>,
     /// What was made and not handed on yet.
     rest: Bytes,
     leaving: Option<OnDisconnect>,
     /// Why the stream must stop before its end.
-    stop: Pin<Box<dyn Future<Output = Heard> + Send>>,
+    stop: Stop,
+    /// It was said that the credential has ended.
+    expired: bool,
+    keep_alive: Duration,
     silence: Pin<Box<Sleep>>,
     spoke: Instant,
     done: bool,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 enum Heard {
-    Drain,
-    CredentialEnded,
-    /// It was said that the credential has ended.
-    Over,
+    Stop(Cut),
     Silence,
-    Followed(broker::Result<Followed>),
+    Told(Result<Option<Told>, Cut>),
 }
 
 impl<D: Dialect> Reader<D> {
-    fn new(edge: &Arc<Edge>, opened: Opened, turn: Option<TurnId>, dialect: D) -> Self {
+    fn new(edge: &Edge, (reading, room): (Reading, Room), stop: Stop, dialect: D) -> Self {
         let now = Instant::now();
-        let stop = stop(Arc::clone(edge), opened.session.ends());
         Self {
-            edge: Arc::clone(edge),
-            follow: opened.follow,
+            reading,
             dialect,
-            turn: turn.map(|it| it.to_string()),
-            session: opened.session,
-            has: opened.has,
-            renewed: false,
-            so_far: None,
             rest: Bytes::new(),
             leaving: None,
-            stop: Box::pin(stop),
+            stop,
+            expired: false,
+            keep_alive: edge.config.keep_alive,
             silence: Box::pin(sleep_until(now + edge.config.keep_alive)),
             spoke: now,
             done: false,
-            _room: opened.room,
+            _room: room,
         }
     }
 
@@ -257,27 +267,23 @@ impl<D: Dialect> Reader<D> {
         while !self.done {
             let heard = tokio::select! {
                 biased;
-                stop = &mut self.stop => stop,
-                () = &mut self.silence => Heard::Silence,
-                followed = self.follow.next() => Heard::Followed(followed),
+                cut = &mut self.stop => Heard::Stop(cut),
+                () = &mut self.silence, if !self.expired => Heard::Silence,
+                told = self.reading.next(), if !self.expired => Heard::Told(told),
             };
             let mut out = String::new();
-            let told = match heard {
-                // A session's stream has no end to be taken for.
-                Heard::Drain | Heard::Over if self.turn.is_none() => return None,
-                Heard::Drain => Err(Cut::Draining),
-                Heard::Over => Err(Cut::Unauthenticated),
-                Heard::CredentialEnded => self.expired(&mut out),
-                Heard::Silence => {
-                    self.ping(&mut out);
-                    Ok(())
+            match heard {
+                Heard::Stop(Cut::Unauthenticated) if !self.expired => {
+                    self.expired = true;
+                    self.stop = Box::pin(farewell());
+                    self.dialect.expired(&mut out);
                 }
-                Heard::Followed(Ok(Followed::Entry(stored))) => self.entry(&stored, &mut out).await,
-                Heard::Followed(Ok(Followed::Gap(gap))) => self.gap(&gap, &mut out).await,
-                Heard::Followed(Err(error)) => Err(error.into()),
-            };
-            if let Err(cut) = told {
-                return Some(Err(cut));
+                // A session's stream has no end to be taken for.
+                Heard::Stop(_) if !self.reading.has_end() => return None,
+                Heard::Stop(cut) | Heard::Told(Err(cut)) => return Some(Err(cut)),
+                Heard::Silence => self.ping(&mut out),
+                Heard::Told(Ok(None)) => return None,
+                Heard::Told(Ok(Some(told))) => self.tell(&told, &mut out),
             }
             if !out.is_empty() {
                 self.spoke = Instant::now();
@@ -287,105 +293,26 @@ impl<D: Dialect> Reader<D> {
         None
     }
 
-    async fn entry(&mut self, stored: &Stored, out: &mut String) -> Result<(), Cut> {
-        let skip = self.skip(stored);
-        if self.gathers(stored, out) {
-            return Ok(());
-        }
-        let ends = match &self.turn {
-            None => false,
-            Some(turn) if *turn == stored.entry.turn_id => stored.entry.ending().is_some(),
-            Some(turn)
-                if stored.entry.is_tombstone()
-                    && is_erased(&self.edge, &self.session, turn, stored).await? =>
-            {
-                true
+    fn tell(&mut self, told: &Told, out: &mut String) {
+        match told {
+            Told::Entry { at, stored, skip } => {
+                out.reserve(256);
+                self.dialect.entry(*at, stored, *skip, out);
             }
-            Some(_) => return Ok(()),
-        };
-        let at = position(self.edge.broker.log.epoch(), stored.sequence);
-        out.reserve(256);
-        self.dialect.entry(at, stored, skip, out);
-        self.done = ends;
-        if let Some(leaving) = self.leaving.as_mut().filter(|_| ends) {
+            Told::SoFar { at, stored } => self.dialect.so_far(*at, stored, out),
+            Told::Gap(gap) => self.dialect.gap(gap, out),
+        }
+        self.done = self.dialect.is_over();
+        if let Some(leaving) = self.leaving.as_mut().filter(|_| self.reading.has_ended()) {
             leaving.disarm();
         }
-        Ok(())
-    }
-
-    /// Whether an entry goes into what is told as one event. The last one makes
-    /// that event.
-    fn gathers(&mut self, stored: &Stored, out: &mut String) -> bool {
-        if stored.entry.is_tombstone() {
-            self.so_far = None;
-        }
-        let Some(so_far) = &mut self.so_far else { return false };
-        let taken = so_far.take(stored);
-        if matches!(taken, Taken::Last | Taken::After) {
-            self.tell_so_far(out);
-        }
-        matches!(taken, Taken::Yes | Taken::Last)
-    }
-
-    fn tell_so_far(&mut self, out: &mut String) {
-        if let Some(so_far) = self.so_far.take() {
-            let merged = so_far.into_entry();
-            let at = position(self.edge.broker.log.epoch(), merged.sequence);
-            self.dialect.so_far(at, &merged, out);
-        }
-    }
-
-    /// Entries are missing. The reader is then like one that comes late. A turn
-    /// is told from its beginning, once: what is missing may be its end.
-    async fn gap(&mut self, gap: &event::Kind, out: &mut String) -> Result<(), Cut> {
-        self.has = None;
-        self.tell_so_far(out);
-        self.dialect.gap(gap, out);
-        let Some(turn) = &self.turn else {
-            self.so_far = SoFar::of(self.edge.broker.log.last(&self.session).await?.as_ref());
-            return Ok(());
-        };
-        if std::mem::replace(&mut self.renewed, true) {
-            return Err(Cut::Gap);
-        }
-        let log = self.edge.broker.log.as_ref();
-        let turn = turn.parse().map_err(|_never| Cut::Gap)?;
-        let Some(found) = turn::find(log, &self.session, turn).await? else {
-            return Err(Cut::Gap);
-        };
-        let begins = From::At(position(log.epoch(), found.begins));
-        let follow = follow(&self.edge, &self.session, begins).await?;
-        self.so_far = SoFar::of(follow.head()).filter(|it| self.turn.as_deref() == Some(it.turn()));
-        self.follow = follow.expecting();
-        Ok(())
-    }
-
-    /// Says why, before the stream is cut; one of a session, which has no end to
-    /// be taken for, is closed.
-    fn expired(&mut self, out: &mut String) -> Result<(), Cut> {
-        self.dialect.expired(out);
-        self.stop = Box::pin(std::future::ready(Heard::Over));
-        if out.is_empty() { Err(Cut::Unauthenticated) } else { Ok(()) }
-    }
-
-    /// How many frames of this entry the client has.
-    fn skip(&mut self, stored: &Stored) -> usize {
-        let Some(has) = self.has else { return 0 };
-        if stored.sequence < has.position.sequence {
-            return usize::MAX;
-        }
-        self.has = None;
-        if stored.sequence > has.position.sequence {
-            return 0;
-        }
-        has.frames.unwrap_or(usize::MAX)
     }
 
     fn ping(&mut self, out: &mut String) {
-        let due = self.spoke + self.edge.config.keep_alive;
+        let due = self.spoke + self.keep_alive;
         if due <= Instant::now() {
             out.push_str(":\n\n");
-            self.silence.as_mut().reset(Instant::now() + self.edge.config.keep_alive);
+            self.silence.as_mut().reset(Instant::now() + self.keep_alive);
         } else {
             self.silence.as_mut().reset(due);
         }
@@ -397,28 +324,8 @@ impl<D: Dialect> Reader<D> {
         if let Some(leaving) = &mut self.leaving {
             leaving.disarm();
         }
+        metrics::CUTS.add(1, [cut.reason()]);
         tracing::debug!(%cut, "a stream was cut");
         cut
-    }
-}
-
-/// Ready when a stream must stop.
-async fn stop(edge: Arc<Edge>, ends: Ends) -> Heard {
-    tokio::select! {
-        biased;
-        () = edge.life.draining() => Heard::Drain,
-        () = ends.ended() => Heard::CredentialEnded,
-    }
-}
-
-async fn is_erased(
-    edge: &Edge,
-    session: &Session,
-    turn: &str,
-    tombstone: &Stored,
-) -> broker::Result<bool> {
-    match turn.parse() {
-        Ok(turn) => turn::is_erased(&edge.broker, session, turn, tombstone).await,
-        Err(_never) => Ok(false),
     }
 }
