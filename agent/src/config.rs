@@ -4,7 +4,6 @@
 //! Refuses, in one line, whatever it does not know or cannot use. No secret
 //! stands in the file, and none is printed.
 
-mod amount;
 mod check;
 mod environment;
 mod error;

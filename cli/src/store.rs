@@ -4,22 +4,22 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use broker::Broker;
 use broker::nats::{Applied, Certificate, Config, Login, Role, Security};
 use broker::sqlite::Place;
-use broker::{Broker, Limits};
 use secrecy::SecretString;
 
-use crate::flags::{self, Nats, Servers, Store};
+use crate::flags::{self, Kept, Nats, Servers, Store};
 
 /// The broker of a process that may have its own.
 pub(crate) async fn open(flags: &Store, role: Role) -> anyhow::Result<Broker> {
     let broker = if let Some(url) = &flags.nats {
-        connect(url, &flags.servers, role).await?
+        connect(url, (&flags.servers, flags.kept), role).await?
     } else {
         let misplaced = flags.servers.out_of_place();
         ensure!(misplaced.is_none(), "{} needs --nats", misplaced.unwrap_or_default());
         let place = folder(flags)?.map_or(Place::Memory, Place::Folder);
-        broker::sqlite::open(place, Limits::default()).await?
+        broker::sqlite::open(place, flags.kept.limits()).await?
     };
     enough(broker, flags.least)
 }
@@ -36,12 +36,12 @@ pub(crate) fn folder(flags: &Store) -> anyhow::Result<Option<PathBuf>> {
 
 /// The broker of a process that shares it with others.
 pub(crate) async fn shared(flags: &Nats, role: Role) -> anyhow::Result<Broker> {
-    enough(connect(&flags.url, &flags.servers, role).await?, flags.least)
+    enough(connect(&flags.url, (&flags.servers, flags.kept), role).await?, flags.least)
 }
 
 /// Declares everything on the servers.
 pub(crate) async fn apply(flags: &Nats) -> anyhow::Result<Applied> {
-    let config = config(&flags.url, &flags.servers, Role::Operator)?;
+    let config = config(&flags.url, (&flags.servers, flags.kept), Role::Operator)?;
     let applied = broker::nats::apply(config).await?;
     if let Some(least) = flags.least.durability {
         applied.profile.require(least)?;
@@ -51,7 +51,7 @@ pub(crate) async fn apply(flags: &Nats) -> anyhow::Result<Applied> {
 
 /// Looks whether everything is there, and changes nothing.
 pub(crate) async fn check(flags: &Nats) -> anyhow::Result<Broker> {
-    let config = config(&flags.url, &flags.servers, Role::Operator)?;
+    let config = config(&flags.url, (&flags.servers, flags.kept), Role::Operator)?;
     let config = Config { declare: broker::nats::Declare::Never, ..config };
     enough(broker::nats::open(config).await?, flags.least)
 }
@@ -63,14 +63,15 @@ fn enough(broker: Broker, least: flags::Least) -> anyhow::Result<Broker> {
     Ok(broker)
 }
 
-async fn connect(url: &str, servers: &Servers, role: Role) -> anyhow::Result<Broker> {
-    Ok(broker::nats::open(config(url, servers, role)?).await?)
+async fn connect(url: &str, flags: (&Servers, Kept), role: Role) -> anyhow::Result<Broker> {
+    Ok(broker::nats::open(config(url, flags, role)?).await?)
 }
 
-fn config(url: &str, servers: &Servers, role: Role) -> anyhow::Result<Config> {
+fn config(url: &str, (servers, kept): (&Servers, Kept), role: Role) -> anyhow::Result<Config> {
     let flags::Tls { ca, cert, key, required } = servers.tls.clone();
     let certificate = cert.zip(key).map(|(chain, key)| Certificate { chain, key });
     Ok(Config {
+        limits: kept.limits(),
         replicas: servers.replicas.into(),
         name: format!("weir {}", role.name()),
         role,

@@ -10,6 +10,9 @@ use proto::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Config;
+use crate::auth::tickets::Tickets;
+use crate::limits::Limits;
+use crate::places::Place;
 use crate::problem::{Code, Refusal};
 
 /// The state of the edge: ports, limits, and the owner of its tasks.
@@ -20,7 +23,16 @@ pub(crate) struct Edge {
     pub(crate) life: Lifecycle,
     /// Whether only this machine can reach the listener.
     pub(crate) loopback: bool,
+    pub(crate) limits: Limits,
+    pub(crate) tickets: Tickets,
     streams: Arc<Semaphore>,
+}
+
+/// Room for one open stream; dropping it makes room for another.
+#[derive(Debug)]
+pub(crate) struct Room {
+    _of_user: Place<UserId>,
+    _of_all: OwnedSemaphorePermit,
 }
 
 /// How handlers take the state.
@@ -34,6 +46,8 @@ impl Edge {
         local: SocketAddr,
     ) -> Arc<Self> {
         Arc::new(Self {
+            limits: Limits::new(&config),
+            tickets: Tickets::default(),
             streams: Arc::new(Semaphore::new(config.streams)),
             config,
             broker,
@@ -43,10 +57,12 @@ impl Edge {
     }
 
     /// Room for one more open stream of a user.
-    pub(crate) fn stream(&self, _user: &UserId) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.streams)
+    pub(crate) fn stream(&self, user: &UserId) -> Result<Room, Refusal> {
+        let of_user = self.limits.stream(user)?;
+        let of_all = Arc::clone(&self.streams)
             .try_acquire_owned()
-            .map_err(|_full| Refusal::new(Code::Busy, "as many streams are open as may be"))
+            .map_err(|_full| Refusal::new(Code::Busy, "as many streams are open as may be"))?;
+        Ok(Room { _of_user: of_user, _of_all: of_all })
     }
 
     /// Waits for the broker, but not for ever.

@@ -1,5 +1,6 @@
 //! What every request must pass before it reaches a handler, and the headers
-//! that every answer bears. Refuses requests that another site's page made.
+//! that every answer bears. Refuses requests that another site's page made,
+//! unless the operator named that site.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,13 +9,20 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 use crate::edge::Edge;
+use crate::peer::Client;
 use crate::problem::{Code, Refusal};
 
 /// Routes that have effects although they are asked with GET.
-const EFFECTS: [&str; 1] = ["/stream"];
+const EFFECTS: [&str; 2] = ["/stream", "/chat"];
+
+/// What pages of named origins may send and read, beside what every page may.
+const METHODS: &str = "GET, POST, PATCH, DELETE";
+const ALLOWED: &str = "authorization, content-type, accept, idempotency-key, last-event-id, prefer, \
+    traceparent, tracestate, x-request-id, x-session-id";
+const EXPOSED: &str = "preference-applied, ratelimit, ratelimit-policy, retry-after, x-request-id";
 
 /// Routes that answer to the end.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
@@ -22,17 +30,26 @@ const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 /// Passes a request on, or refuses it.
 pub(crate) async fn check(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     let persists = request.version() < Version::HTTP_2;
-    let mut response = match judge(&edge, &request) {
+    let origin = allowed_origin(&edge, request.headers());
+    let mut response = match judge(&edge, &request, origin.is_some()) {
+        Ok(()) if origin.is_some() && is_preflight(&request) => preflight(),
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
+    let allowed = origin.is_some();
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), policy(allowed)),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !edge.config.origins.is_empty() {
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    if let Some(origin) = origin {
+        share(origin, headers);
     }
     if persists && edge.life.is_draining() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -40,8 +57,48 @@ pub(crate) async fn check(State(edge): State<Arc<Edge>>, request: Request, next:
     response
 }
 
-fn judge(edge: &Edge, request: &Request) -> Result<(), Refusal> {
+/// What other sites' pages may load of an answer without reading it.
+fn policy(shared: bool) -> &'static str {
+    if shared { "cross-origin" } else { "same-origin" }
+}
+
+/// The origin of the page that asks, if the operator named it.
+fn allowed_origin(edge: &Edge, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let named = edge.config.origins.iter().any(|it| origin.as_bytes() == it.as_str().as_bytes());
+    named.then(|| origin.clone())
+}
+
+/// Lets the page of an origin read an answer. Never with credentials that a
+/// browser adds by itself: there are none.
+fn share(origin: HeaderValue, headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+}
+
+/// Whether a browser asks what a page may send.
+fn is_preflight(request: &Request) -> bool {
+    *request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn preflight() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn judge(edge: &Edge, request: &Request, origin_allowed: bool) -> Result<(), Refusal> {
     let uri = request.uri();
+    if let Some(Client(address)) = request.extensions().get() {
+        edge.limits.knock(*address)?;
+    }
     if edge.life.is_draining() && !HEALTH.contains(&uri.path()) {
         return Err(Refusal::new(Code::Draining, "this server stops; ask another one"));
     }
@@ -54,19 +111,27 @@ fn judge(edge: &Edge, request: &Request) -> Result<(), Refusal> {
         ));
     }
     let host = host(request)?;
-    if edge.loopback && host.as_ref().is_some_and(|it| !is_local(it.host())) {
+    let named = |it: &str| is_local(it) || edge.config.hosts.iter().any(|host| host.is(it));
+    if edge.loopback && host.as_ref().is_some_and(|it| !named(it.host())) {
         return Err(Refusal::new(
             Code::Misdirected,
-            "this server only answers to localhost and loopback addresses",
+            "this server only answers to localhost, loopback addresses and configured hosts",
         ));
     }
     let method = request.method();
     let effects = EFFECTS.contains(&uri.path())
+        || is_upgrade(request)
         || !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if is_foreign(request.headers(), host.as_ref(), effects) {
+    if !origin_allowed && is_foreign(request.headers(), host.as_ref(), effects) {
         return Err(Refusal::new(Code::CrossSite, "pages of other sites may not use this server"));
     }
     Ok(())
+}
+
+/// Whether a WebSocket is to be opened, to which no browser asks a preflight.
+fn is_upgrade(request: &Request) -> bool {
+    request.headers().contains_key(header::SEC_WEBSOCKET_KEY)
+        || *request.method() == Method::CONNECT
 }
 
 /// The host that the client meant; a request of HTTP/1.1 must name one.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::Protocol;
+use process::amount::{Size, Time, Until};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::amount::{Size, Time, Until};
 use super::secret::{Address, Written};
 use super::{Config, Verdict};
 

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use process::amount::{Size, Time, Until};
 use secrecy::SecretString;
 use tool::mcp;
 
 use super::Config;
-use super::amount::{Size, Time, Until};
 use super::file::{
     File, Knowledge, Limits, Memory, Provider, Review, Server, Spoken, Times, Tools,
 };

@@ -1,12 +1,12 @@
 //! From what is written to what is meant: ranges, names, places, secrets. The
 //! first thing that is wrong ends it, named by its key.
 
+use process::amount::{Size, Time};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::amount::{Size, Time};
 use super::file::File;
 use super::secret::{self, Variables};
 use super::{Config, Knowledge, Limits, Memory, Times, Tools};

@@ -67,6 +67,9 @@ impl Model {
     }
 }
 
+/// All clients are at one address, and are to be served.
+const LIMITS: &str = "[requests]\nper_address_second = 1000000\nper_address_burst = 1000000\n";
+
 impl Servers {
     pub(crate) async fn start(model: &Model, plan: Plan) -> Result<Self> {
         let mut servers = Self {
@@ -78,6 +81,7 @@ impl Servers {
             plan,
             folder: TempDir::new()?,
         };
+        std::fs::write(servers.limits(), LIMITS)?;
         match plan.kind {
             Kind::Nats => servers.roles().await?,
             Kind::Embedded => servers.up().await?,
@@ -114,12 +118,18 @@ impl Servers {
     async fn add(&mut self, name: &'static str, arguments: Vec<&str>) -> Result<&Weir> {
         let mut command = command(weir()?, arguments);
         command.env("OPENAI_API_KEY", "bench").env("OPENAI_BASE_URL", &self.base);
+        command.env("WEIR_GATEWAY_CONFIG", self.limits());
         if let Some(threads) = self.plan.threads {
             command.env("TOKIO_WORKER_THREADS", threads.to_string());
         }
         let weir = Weir::start(command).await.context(name)?;
         self.weirs.push((name, weir));
         Ok(&self.weirs[self.weirs.len() - 1].1)
+    }
+
+    /// Where the edge reads what one address may ask.
+    fn limits(&self) -> PathBuf {
+        self.folder.path().join("gateway.toml")
     }
 
     fn slots(&self) -> String {

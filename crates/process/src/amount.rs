@@ -1,7 +1,9 @@
-//! Times and sizes as people write them. There is one way for each: a number
-//! with its unit, so that nobody has to know whether 10 means seconds.
+//! Times and sizes as people write them in configuration files. There is one way
+//! for each: a number with its unit, so that nobody has to know whether 10 means
+//! seconds.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::SpanRelativeTo;
@@ -22,15 +24,24 @@ const SIZES: [(&str, usize); 3] = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)]
 
 /// A time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Time(pub(super) Duration);
+pub struct Time(
+    /// How long.
+    pub Duration,
+);
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Size(pub(super) usize);
+pub struct Size(
+    /// In bytes.
+    pub usize,
+);
 
 /// A time, or no end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Until(pub(super) Option<Duration>);
+pub struct Until(
+    /// How long; without end when absent.
+    pub Option<Duration>,
+);
 
 impl Time {
     fn read(text: &str) -> Option<Self> {
@@ -39,6 +50,19 @@ impl Time {
         Some(Self(Duration::try_from(time).ok()?))
     }
 }
+
+impl FromStr for Time {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        Self::read(text).ok_or(InvalidTime)
+    }
+}
+
+/// A text that is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not {TIME}")]
+pub struct InvalidTime;
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
