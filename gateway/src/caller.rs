@@ -15,17 +15,9 @@ use proto::{Session, SessionId, UserId};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::auth::keys::Role;
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
-
-/// What a principal may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Everything with its own sessions and memories.
-    User,
-    /// The same with everybody's.
-    Operator,
-}
 
 /// When a credential stops to count.
 #[derive(Debug, Clone, Default)]
@@ -59,25 +51,62 @@ impl Ends {
     }
 }
 
+/// What somebody has shown to be known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Authentication is off.
+    #[default]
+    Nothing,
+    /// The API key with this id.
+    Key(Arc<str>),
+    /// A token of whom the operator trusts.
+    Token,
+}
+
 /// Who made a request, as authentication found it. Lies in the request's
 /// extensions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Principal {
     /// Nobody, while authentication is off.
     known: Option<(UserId, Role)>,
     ends: Ends,
+    source: Source,
+    /// The one session that the credential is for.
+    only: Option<SessionId>,
 }
 
 impl Principal {
     /// Anybody: authentication is off.
     pub(crate) fn anyone() -> Self {
-        Self { known: None, ends: Ends::default() }
+        Self::default()
     }
 
     /// Somebody who has shown who he is.
-    #[expect(dead_code, reason = "authentication is being built")]
     pub(crate) fn known(user: UserId, role: Role, ends: Ends) -> Self {
-        Self { known: Some((user, role)), ends }
+        Self { known: Some((user, role)), ends, ..Self::default() }
+    }
+
+    /// Says what was shown.
+    pub(crate) fn from(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Keeps it to one session, if one is named.
+    pub(crate) fn only(self, session: Option<SessionId>) -> Self {
+        Self { only: session, ..self }
+    }
+
+    /// Who it is, and what he may do; nobody, while authentication is off.
+    pub(crate) fn identity(&self) -> Option<(&UserId, Role)> {
+        self.known.as_ref().map(|(user, role)| (user, *role))
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// The user meant by a request that may name one in `field`.
@@ -101,24 +130,28 @@ impl Principal {
 /// Who asks, with the right to what is his.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    edge: Arc<Edge>,
     principal: Principal,
 }
 
 impl FromRequestParts<Arc<Edge>> for Caller {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Edge>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Refusal> {
         match parts.extensions.get::<Principal>() {
-            Some(principal) => Ok(Self { principal: principal.clone() }),
+            Some(principal) => Ok(Self { edge: Arc::clone(edge), principal: principal.clone() }),
             None => Err(Refusal::new(Code::Internal, "nobody looked who makes this request")),
         }
     }
 }
 
 impl Caller {
-    /// The user whose things the request is about; it may name him in `field`.
+    /// The user whose things the request is about; it may name him in `field`. To
+    /// be called once: it counts as one of his requests.
     pub(crate) fn user(&self, named: Option<&str>, field: &'static str) -> Result<UserId, Refusal> {
-        self.principal.user(named, field)
+        let user = self.principal.user(named, field)?;
+        self.edge.limits.request(&user)?;
+        Ok(user)
     }
 
     /// A session of the user that the request may name in `field`.
@@ -129,7 +162,15 @@ impl Caller {
         id: SessionId,
     ) -> Result<Owned, Refusal> {
         let user = self.user(named, field)?;
+        if self.principal.only.as_ref().is_some_and(|it| *it != id) {
+            return Err(Refusal::new(Code::Forbidden, "the ticket is for another session"));
+        }
         Ok(Owned { session: Session { user, id }, ends: self.principal.ends.clone() })
+    }
+
+    /// Who asks.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
     }
 }
 
@@ -171,10 +212,7 @@ mod tests {
 
     #[test]
     fn a_user_is_who_the_credential_says_and_only_an_operator_may_name_another() {
-        let known = |role| Principal {
-            known: Some(("u".parse().unwrap(), role)),
-            ends: Ends::default(),
-        };
+        let known = |role| Principal::known("u".parse().unwrap(), role, Ends::default());
         for (principal, named, expected) in [
             (Principal::anyone(), Some("v"), Ok("v")),
             (Principal::anyone(), None, Err(400)),
