@@ -5,17 +5,19 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
 use pbjson_types::Timestamp;
-use proto::{Ending, PendingCall, Review, SessionState, Status, TurnId};
+use proto::{PendingCall, Review};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Owned};
 use crate::decisions::present;
-use crate::dialect::ending_name;
-use crate::edge::Shared;
+use crate::document::{parameters, refusals, words};
+use crate::edge::{Edge, Shared};
 use crate::extract::{InSession, Query};
 use crate::mark::position;
 use crate::problem::Refusal;
-use crate::turn::turn_of;
+use crate::record::{self, Described};
+use crate::standing::Standing;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
@@ -23,9 +25,11 @@ pub(crate) struct Params {
     user: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// What a session says of itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+pub(crate) struct Shown {
     session_id: String,
     #[serde(flatten)]
     standing: Standing,
@@ -35,35 +39,37 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<String>,
     #[serde(flatten)]
+    described: Described,
+    #[serde(flatten)]
+    #[schema(value_type = Waiting)]
     review: Option<Waiting>,
 }
 
 /// Calls that wait for a human; there is at least one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Waiting {
+    #[schema(value_type = Option<Vec<words::PendingCall>>)]
     pending: Vec<PendingCall>,
     /// The turn that a decision names.
+    #[schema(required = false)]
     interrupted_turn_id: String,
     /// From then on a decision is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires: Option<Timestamp>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Standing {
-    /// `not_found`, `queued`, `running`, `interrupted` or `idle`.
-    status: &'static str,
-    /// The turn that runs, waits, or was the last to end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    turn_id: Option<String>,
-    /// How the last turn ended, unless one runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ending: Option<&'static str>,
-}
-
-/// `GET /v1/sessions/{session}`
+/// Looks at a session
+///
+/// One that never was, or is erased, has status `not_found`.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session}",
+    tag = "sessions",
+    params(parameters::Session, parameters::User),
+    responses((status = 200, description = "How it stands", body = Shown), refusals::Common),
+)]
 pub(crate) async fn get(
     State(edge): Shared,
     caller: Caller,
@@ -71,24 +77,30 @@ pub(crate) async fn get(
     Query(params): Query<Params>,
 ) -> Result<impl IntoResponse, Refusal> {
     let session = caller.session(params.user.as_deref(), "userId", id)?;
-    let read = async {
-        // In this order: a job that is gone has left its end in the log.
-        let pending = edge.broker.queue.pending(&session).await?;
-        let last = edge.broker.log.last(&session).await?;
-        Ok((pending, last, present(&edge, &session).await?))
-    };
-    let (pending, last, review) = edge.within(read).await?;
+    let shown = edge.within(show(&edge, &session)).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)))
+}
+
+/// Looks at a session.
+pub(crate) async fn show(edge: &Edge, session: &Owned) -> Result<Shown, Refusal> {
+    // In this order: a job that is gone has left its end in the log.
+    let pending = edge.broker.queue.pending(session).await?;
+    let last = edge.broker.log.last(session).await?;
+    let erased = last.as_ref().is_some_and(|it| it.entry.is_tombstone());
+    // What is kept of an erased session is about to go.
+    let kept = if erased { None } else { record::of(edge, session).await? };
+    let kept = kept.map(|it| it.0).or_else(|| pending.first().map(|it| record::of_job(&it.job)));
+    let review = present(edge, session).await?;
     let turns: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
-    let kept = last.as_ref().filter(|it| !it.entry.is_tombstone());
-    let state = kept.and_then(|it| it.entry.state.as_ref());
-    let shown = Shown {
+    let state = last.as_ref().filter(|_| !erased).and_then(|it| it.entry.state.as_ref());
+    Ok(Shown {
         session_id: session.id.to_string(),
         unfinished: turns.len(),
-        standing: judge(state, &turns),
+        standing: Standing::of(state, &turns, kept.as_ref()),
         position: last.map(|it| position(edge.broker.log.epoch(), it.sequence).to_string()),
+        described: kept.map(Described::from).unwrap_or_default(),
         review: review.as_ref().and_then(waiting),
-    };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)))
+    })
 }
 
 fn waiting(review: &Review) -> Option<Waiting> {
@@ -98,65 +110,4 @@ fn waiting(review: &Review) -> Option<Waiting> {
         interrupted_turn_id: review.turn_ids.last().cloned().unwrap_or_default(),
         expires: review.expires,
     })
-}
-
-fn judge(state: Option<&SessionState>, pending: &[TurnId]) -> Standing {
-    let current = state.and_then(|it| Some((it, turn_of(it)?)));
-    let ending = current.map(|it| it.0.ending());
-    let ending = ending.filter(|it| *it != Ending::Unspecified);
-    let named = |status, turn: TurnId| Standing {
-        status,
-        turn_id: Some(turn.to_string()),
-        ending: ending.map(ending_name),
-    };
-    if let Some((_, turn)) = current.filter(|it| it.0.status() == Status::Running) {
-        return named("running", turn);
-    }
-    let waits = |it: &&TurnId| current.is_none_or(|(_, ended)| ended != **it);
-    if let Some(turn) = pending.iter().find(waits) {
-        return named("queued", *turn);
-    }
-    match current {
-        Some((state, turn)) if state.status() == Status::Interrupted => named("interrupted", turn),
-        Some((_, turn)) => named("idle", turn),
-        None => Standing { status: "not_found", turn_id: None, ending: None },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sessions_state_follows_from_its_last_entry_and_its_jobs() {
-        let turn = |n: u8| -> TurnId {
-            format!("00000000-0000-7000-8000-0000000000{n:02}").parse().unwrap()
-        };
-        let state = |status: Status, ending: Ending| SessionState {
-            status: status.into(),
-            ending: ending.into(),
-            turn_id: turn(1).to_string(),
-            ..SessionState::default()
-        };
-        let running = state(Status::Running, Ending::Unspecified);
-        let idle = state(Status::Idle, Ending::Completed);
-        let waiting = state(Status::Interrupted, Ending::Interrupted);
-        for (state, pending, expected) in [
-            (None, vec![], ("not_found", None, None)),
-            (None, vec![2], ("queued", Some(2), None)),
-            (Some(&running), vec![1, 2], ("running", Some(1), None)),
-            (Some(&idle), vec![], ("idle", Some(1), Some("completed"))),
-            (Some(&idle), vec![1], ("idle", Some(1), Some("completed"))),
-            (Some(&idle), vec![1, 2], ("queued", Some(2), Some("completed"))),
-            (Some(&waiting), vec![], ("interrupted", Some(1), Some("interrupted"))),
-        ] {
-            let pending: Vec<_> = pending.into_iter().map(turn).collect();
-            let expected = Standing {
-                status: expected.0,
-                turn_id: expected.1.map(|it| turn(it).to_string()),
-                ending: expected.2,
-            };
-            assert_eq!(judge(state, &pending), expected);
-        }
-    }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Chat {
     session: SessionId,
     turn: TurnId,
     said: Said,
+    /// Calls with the agent's number.
+    calls: Vec<(u32, ToolCall)>,
 }
 
 #[derive(Serialize)]
@@ -30,9 +32,11 @@ enum Message<'a> {
     TextChunk {
         content: &'a str,
     },
-    /// All text that is left after some was taken back.
+    /// All text, and all calls, that are left after some were taken back.
+    #[serde(rename_all = "camelCase")]
     Rewind {
         content: &'a str,
+        tool_calls: Vec<&'a ToolCall>,
     },
     #[serde(rename_all = "camelCase")]
     ToolCall {
@@ -55,7 +59,7 @@ struct Nothing {}
 
 impl Chat {
     pub(crate) fn new(session: SessionId, turn: TurnId) -> Self {
-        Self { session, turn, said: Said::default() }
+        Self { session, turn, said: Said::default(), calls: Vec::new() }
     }
 
     fn frame(&self, name: &str, what: impl Serialize, out: &mut String) {
@@ -71,12 +75,11 @@ impl Chat {
                 self.said.push(event.index, text);
                 self.frame("message", Message::TextChunk { content: text }, out);
             }
-            K::Rewind(rewind) => {
-                self.said.rewind(rewind.to);
-                let content = self.said.text();
-                self.frame("message", Message::Rewind { content }, out);
+            K::Rewind(back) => self.rewind(back.to, out),
+            K::ToolCall(tool_call) => {
+                self.calls.push((event.index, tool_call.clone()));
+                self.frame("message", Message::ToolCall { tool_call }, out);
             }
-            K::ToolCall(tool_call) => self.frame("message", Message::ToolCall { tool_call }, out),
             K::Interrupted(it) => {
                 self.frame("message", Message::Interrupt { calls: &it.calls }, out);
                 self.end(kind, None, out);
@@ -105,6 +108,15 @@ impl Chat {
 }
 
 impl Chat {
+    /// Takes back what came after the event with this number.
+    fn rewind(&mut self, to: u32, out: &mut String) {
+        self.said.rewind(to);
+        self.calls.retain(|it| it.0 <= to);
+        let tool_calls = self.calls.iter().map(|it| &it.1).collect();
+        let content = self.said.text();
+        self.frame("message", Message::Rewind { content, tool_calls }, out);
+    }
+
     fn erased(&self, out: &mut String) {
         let status = compatible_name(Ending::Cancelled);
         self.frame("end", End { status, message: Some(ERASED) }, out);
@@ -126,8 +138,7 @@ impl Dialect for Chat {
 
     /// The turn is told anew: what was said of it is taken back.
     fn gap(&mut self, _: &event::Kind, out: &mut String) {
-        self.said.rewind(0);
-        self.frame("message", Message::Rewind { content: "" }, out);
+        self.rewind(0, out);
     }
 }
 
@@ -189,15 +200,22 @@ mod tests {
 
     #[test]
     fn what_is_taken_back_is_told_with_what_is_left() {
+        let call = |id: &str| ToolCall { call_id: id.into(), ..ToolCall::default() };
         check(
             vec![
                 (1, K::Text("a".into())),
-                (2, K::Text("b".into())),
-                (3, K::Rewind(proto::Rewind { to: 1 })),
+                (2, K::ToolCall(call("kept"))),
+                (3, K::Text("b".into())),
+                (4, K::ToolCall(call("void"))),
+                (2, K::Rewind(proto::Rewind { to: 2 })),
+                (0, K::Rewind(proto::Rewind { to: 0 })),
             ],
             "event: message\nHEAD,\"type\":\"text_chunk\",\"content\":\"a\"}\n\n\
+             event: message\nHEAD,\"type\":\"tool_call\",\"toolCall\":{\"callId\":\"kept\"}}\n\n\
              event: message\nHEAD,\"type\":\"text_chunk\",\"content\":\"b\"}\n\n\
-             event: message\nHEAD,\"type\":\"rewind\",\"content\":\"a\"}\n\n",
+             event: message\nHEAD,\"type\":\"tool_call\",\"toolCall\":{\"callId\":\"void\"}}\n\n\
+             event: message\nHEAD,\"type\":\"rewind\",\"content\":\"a\",\"toolCalls\":[{\"callId\":\"kept\"}]}\n\n\
+             event: message\nHEAD,\"type\":\"rewind\",\"content\":\"\",\"toolCalls\":[]}\n\n",
         );
     }
 
