@@ -4,20 +4,24 @@
 //! must last is in `Records`. Chooses nothing about delivery and calls nobody
 //! back.
 
+mod announce;
 mod buffer;
 pub mod config;
 mod engine;
 mod extractive;
 mod ledger;
+pub mod metrics;
 mod policy;
 mod reader;
 mod registry;
 mod request;
 mod review;
+mod secure;
 mod server;
 mod setup;
 mod store;
 mod tools;
+mod trace;
 mod transcript;
 mod turn;
 
@@ -37,6 +41,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::registry::Registry;
 use crate::server::Service;
+pub use crate::secure::{PROTOCOLS, secured};
 pub use crate::server::incoming;
 use crate::setup::{Parts, set_up};
 pub use config::{
@@ -98,6 +103,14 @@ impl Agent {
             health: HealthReporter::new(),
             model: model.into(),
         })
+    }
+
+    /// Says in `records`, until the drain, that it runs and which models may be
+    /// asked for.
+    pub fn announce(&self, records: Arc<dyn Records>) {
+        let Service { engine, life, .. } = &self.service;
+        let models = engine.models.names();
+        life.spawn_as("announcements", announce::run(records, models, life.clone()));
     }
 
     /// The model that answers by default, for people.

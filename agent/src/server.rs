@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use process::Lifecycle;
+use process::trace::Lasting;
 use proto::knowledge_agent_server::{KnowledgeAgent, KnowledgeAgentServer};
 use proto::{AskEvent, AskRequest, CancelRequest, CancelResponse};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,12 +17,13 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tracing::{Instrument as _, Span};
 
 use crate::engine::Engine;
 use crate::reader::{Lost, Reader};
 use crate::registry::{Refused, Registry};
 use crate::request::{self, Violations};
-use crate::turn;
+use crate::{metrics, trace, turn};
 
 /// The largest request, in bytes: past what is allowed, so that most of what is
 /// too large is refused by name.
@@ -91,6 +93,27 @@ impl Service {
     pub(crate) fn server(self) -> KnowledgeAgentServer<Self> {
         KnowledgeAgentServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
+
+    /// A reader of the turn that is asked for, and its name; it is begun when it
+    /// is not known.
+    fn attach(&self, asked: AskRequest) -> Result<(Reader, String), Status> {
+        let asked = request::ask(asked, &self.engine.models);
+        let (question, place) = asked.map_err(|wrong| invalid(&wrong))?;
+        let name = question.key.turn.to_string();
+        process::trace::turn(&name);
+        let draining = self.life.is_draining();
+        let (reader, seat) =
+            self.registry.attach(&question.key, place, draining).map_err(refused)?;
+        if let Some(seat) = seat {
+            let span = trace::turn(question.key.turn);
+            let engine = Arc::clone(&self.engine);
+            let turn = turn::run(engine, question, seat, self.life.clone());
+            self.life.spawn_as("answers", turn.instrument(span));
+        } else {
+            metrics::REATTACHES.add(1, []);
+        }
+        Ok((reader, name))
+    }
 }
 
 type Events = Pin<Box<dyn Stream<Item = Result<AskEvent, Status>> + Send>>;
@@ -100,18 +123,13 @@ impl KnowledgeAgent for Service {
     type AskStream = Events;
 
     async fn ask(&self, request: Request<AskRequest>) -> Result<Response<Events>, Status> {
-        let asked = request::ask(request.into_inner(), &self.engine.models);
-        let (question, place) = asked.map_err(|wrong| invalid(&wrong))?;
-        let turn = question.key.turn.to_string();
-        let draining = self.life.is_draining();
-        let (reader, seat) =
-            self.registry.attach(&question.key, place, draining).map_err(refused)?;
-        if let Some(seat) = seat {
-            let engine = Arc::clone(&self.engine);
-            let turn = turn::run(engine, question, seat, self.life.clone());
-            self.life.spawn_as("answers", turn);
+        let span = trace::serve("Ask", request.metadata());
+        let attached = span.in_scope(|| self.attach(request.into_inner()));
+        if let Err(status) = &attached {
+            trace::served(&span, Some(status));
         }
-        let mut response = Response::new(events(reader));
+        let (reader, turn) = attached?;
+        let mut response = Response::new(events(reader, span));
         if let Ok(turn) = MetadataValue::try_from(turn) {
             response.metadata_mut().insert(TURN_ID, turn);
         }
@@ -122,22 +140,36 @@ impl KnowledgeAgent for Service {
         &self,
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
-        let key = request::cancel(request.get_ref()).map_err(|wrong| invalid(&wrong))?;
-        let found = self.registry.cancel(&key);
-        Ok(Response::new(CancelResponse { found }))
+        let span = trace::serve("Cancel", request.metadata());
+        let cancelled = span.in_scope(|| {
+            let key = request::cancel(request.get_ref()).map_err(|wrong| invalid(&wrong))?;
+            process::trace::turn(&key.turn.to_string());
+            Ok(self.registry.cancel(&key))
+        });
+        trace::served(&span, cancelled.as_ref().err());
+        Ok(Response::new(CancelResponse { found: cancelled? }))
     }
 }
 
-fn events(reader: Reader) -> Events {
-    Box::pin(futures::stream::unfold(Some(reader), |reader| async move {
+/// What a reader reads, until the turn has ended; the call's hop ends with it.
+fn events(reader: Reader, span: Span) -> Events {
+    let begun = (Some(reader), Lasting::new(span));
+    Box::pin(futures::stream::unfold(begun, |(reader, hop)| async move {
         let mut reader = reader?;
         let Ok(event) = timeout(ALIVE_EVERY, reader.next()).await else {
-            return Some((Ok(AskEvent::alive()), Some(reader)));
+            return Some((Ok(AskEvent::alive()), (Some(reader), hop)));
         };
-        let event = event?;
+        let Some(event) = event else {
+            trace::served(hop.span(), None);
+            return None;
+        };
         let lost = |Lost| Status::unavailable("the turn stopped here; ask again");
+        let event = event.map_err(lost);
         let reader = event.is_ok().then_some(reader);
-        Some((event.map_err(lost), reader))
+        if let Err(status) = &event {
+            trace::served(hop.span(), Some(status));
+        }
+        Some((event, (reader, hop)))
     }))
 }
 
@@ -177,7 +209,7 @@ mod tests {
         let key = Key { session, turn: TurnId::new() };
         let nothing = Place { run: 0, index: 0 };
         let (reader, seat) = registry.attach(&key, nothing, false).unwrap();
-        let mut events = events(reader);
+        let mut events = events(reader, Span::none());
         for _ in 0..3 {
             assert!(events.next().await.unwrap().unwrap().is_alive());
         }

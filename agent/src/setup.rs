@@ -19,7 +19,7 @@ use crate::policy::Policy;
 use crate::review::Reviews;
 use crate::tools::Toolbox;
 use crate::transcript::Transcripts;
-use crate::{Config, Error};
+use crate::{Config, Error, metrics};
 
 /// Instructions when the configuration brings none.
 const DEFAULT_SYSTEM: &str = "You are a helpful assistant. Answer in the language of the question.";
@@ -48,6 +48,7 @@ pub(crate) async fn set_up(
     let own = vec![Arc::new(Extractive::new(Arc::clone(&library))) as Arc<dyn Model>];
     let models = Arc::new(Models::new(&standard, own, config.providers)?);
     let fallback = config.fallback.iter().map(|it| named(&models, it)).collect::<Result<_, _>>()?;
+    metrics::configured(models.names().into_iter().chain(config.fallback));
     let memories = remembering(&config.memory, &models, Arc::clone(&records))?;
     let model = introduced(&standard, &models, &library, &config.knowledge).await?;
     library.watch(&life.behind());

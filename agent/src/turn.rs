@@ -10,14 +10,17 @@ use proto::ask_event::Kind;
 use proto::{Cancelled, code};
 
 use crate::engine::{Engine, Stop};
+use crate::metrics::Running;
 use crate::registry::Seat;
 use crate::request::Question;
+use crate::trace;
 
 /// Runs the turn until it has ended. Without any reader for the grace it stops
 /// without a word and is unknown again: asked once more, it runs anew. In a
 /// drain nobody can come back, and the grace is over at once.
 pub(crate) async fn run(engine: Arc<Engine>, question: Question, seat: Seat, life: Lifecycle) {
     let turn = question.key.turn;
+    let mut measured = Running::begin();
     let deserted = async {
         life.draining().await;
         seat.unread().await;
@@ -28,6 +31,8 @@ pub(crate) async fn run(engine: Arc<Engine>, question: Question, seat: Seat, lif
         () = deserted => tracing::info!(%turn, "abandoned in the drain"),
         end = Box::pin(complete(&engine, &question, &seat)) => {
             tracing::debug!(%turn, ?end, "ended");
+            trace::ended(end.as_ref());
+            measured.ended(end.as_ref());
             if let Some(end) = end {
                 seat.writer.end(end);
             } else {

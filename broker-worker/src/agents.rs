@@ -4,14 +4,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hyper::http::uri::Scheme;
 use process::Lifecycle;
 use proto::knowledge_agent_client::KnowledgeAgentClient;
 use proto::{CancelRequest, Session};
 use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint, Uri};
+use tracing::Instrument as _;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::{Error, Times};
+use crate::secure::Way;
+use crate::{Error, Times, trace};
 
 /// For how long an agent that failed is asked only when no other answers: at
 /// first, and at most when it fails again and again.
@@ -50,12 +53,20 @@ struct Shunned {
 impl Agent {
     /// The agent at `http://host:port`. Connects when it is first asked.
     pub fn url(url: &str) -> Result<Self, Error> {
-        match url.parse::<Uri>() {
-            Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => {
-                Ok(Self::new(url.to_owned(), endpoint(uri).connect_lazy()))
-            }
-            Ok(_) | Err(_) => Err(Error::BadUrl { url: url.to_owned() }),
-        }
+        let uri = parsed(url, &Scheme::HTTP)?;
+        Ok(Self::new(url.to_owned(), endpoint(uri).connect_lazy()))
+    }
+
+    /// The agent at `https://host:port`, if its certificate has this name, or
+    /// else that in the URL. `tls` is opened for [`PROTOCOLS`](crate::PROTOCOLS).
+    pub fn secured(url: &str, name: Option<&str>, tls: tls::Client) -> Result<Self, Error> {
+        let uri = parsed(url, &Scheme::HTTPS)?;
+        let way = Way::to(&uri, name, tls)?;
+        let connector = tower::service_fn(move |_| way.clone().connect());
+        // The transport would shake hands itself; what it is told is only for
+        // its requests.
+        let endpoint = endpoint(Uri::from_static("http://agent.internal")).origin(uri);
+        Ok(Self::new(url.to_owned(), endpoint.connect_with_connector_lazy(connector)))
     }
 
     /// An agent behind a connection of the caller's own making, such as a pipe
@@ -108,7 +119,20 @@ impl Agent {
     /// Asks it to stop a turn; whether it answered in time.
     async fn stop(self, request: CancelRequest) -> bool {
         let mut client = self.client.clone();
-        matches!(timeout(CANCEL, client.cancel(request)).await, Ok(Ok(_)))
+        let span = trace::call("Cancel");
+        let cancelling = client.cancel(trace::carrying(&span, request)).instrument(span.clone());
+        let answered = timeout(CANCEL, cancelling).await;
+        if let Ok(answered) = &answered {
+            trace::ended(&span, answered.as_ref().err());
+        }
+        matches!(answered, Ok(Ok(_)))
+    }
+}
+
+fn parsed(url: &str, scheme: &Scheme) -> Result<Uri, Error> {
+    match url.parse::<Uri>() {
+        Ok(uri) if uri.scheme() == Some(scheme) && uri.host().is_some() => Ok(uri),
+        Ok(_) | Err(_) => Err(Error::BadUrl { url: url.to_owned() }),
     }
 }
 
@@ -144,7 +168,7 @@ impl Agents {
         };
         let request = stop(session, turn);
         for other in self.all.iter().filter(|it| it.name != at.name) {
-            let told = other.clone().stop(request.clone());
+            let told = other.clone().stop(request.clone()).in_current_span();
             self.life.spawn(async move {
                 told.await;
             });
@@ -157,7 +181,7 @@ impl Agents {
     /// Tells an agent to stop a turn that has ended otherwise, and waits for
     /// nothing.
     pub(crate) fn dismiss(&self, session: &Session, turn: &str, at: Agent) {
-        let told = at.stop(stop(session, turn));
+        let told = at.stop(stop(session, turn)).in_current_span();
         self.life.spawn(async move {
             told.await;
         });
@@ -245,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_no_url_is_refused() {
-        for bad in ["", "127.0.0.1:50051", "http://", "a b"] {
+        for bad in ["", "127.0.0.1:50051", "http://", "a b", "https://a"] {
             assert!(matches!(Agent::url(bad), Err(Error::BadUrl { .. })), "{bad}");
         }
     }

@@ -12,13 +12,14 @@ use proto::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::MissedTickBehavior;
 
-use crate::Leaving;
 use crate::agents::Agents;
 use crate::decide::{Step, step};
 use crate::hear::Place;
 use crate::park::park;
+use crate::record::{Account, Writer};
 use crate::relay::{Ended, relay};
 use crate::seat::Seat;
+use crate::{Leaving, metrics, trace};
 
 /// After how long a job that found no room to be parked comes back.
 const NO_ROOM: Duration = Duration::from_millis(500);
@@ -46,7 +47,7 @@ impl Shop {
 }
 
 /// What becomes of the job.
-enum Settlement {
+pub(crate) enum Settlement {
     /// Its turn's terminal entry is stored.
     Done,
     /// It is somebody else's, or nobody's any more.
@@ -58,13 +59,16 @@ enum Settlement {
 /// Works on a delivery to its end. A failure leaves the job to its lease.
 pub(crate) async fn work(shop: Arc<Shop>, delivery: Delivery, slot: OwnedSemaphorePermit) {
     let (session, turn, number) = (delivery.session.clone(), delivery.turn, delivery.attempt);
-    let seat = Seat::new(shop.broker.clone(), session, turn.to_string(), number);
+    let (account, told) = Account::open(&delivery.job);
+    let writer = Writer::new(shop.broker.clone(), session, told);
+    let seat = Seat::new(shop.broker.clone(), &delivery, account);
     let attempt = Attempt { shop: &shop, delivery: &delivery, seat, slot: Some(slot) };
     let settled = tokio::select! {
-        settled = attempt.run() => settled,
+        settled = writer.beside(attempt.run()) => settled,
         never = keep(&*delivery.lease) => match never {},
     };
     let Delivery { session, lease, .. } = delivery;
+    trace::settled(&settled);
     let settled = match settled {
         Ok(Settlement::Done) => lease.acknowledge().await,
         Ok(Settlement::Later(delay)) => lease.later(delay).await,
@@ -114,9 +118,13 @@ impl Attempt<'_> {
     /// Does what was decided. `None` when the log went on meanwhile: decide
     /// again.
     async fn take(&mut self, step: Step) -> Result<Option<Settlement>> {
+        metrics::decided(&step);
         match step {
             Step::Leave => Ok(Some(Settlement::Silence)),
-            Step::Acknowledge => Ok(Some(Settlement::Done)),
+            Step::Acknowledge => {
+                self.seat.found_ended();
+                Ok(Some(Settlement::Done))
+            }
             Step::Park => self.park().await,
             Step::Begin if self.is_foreign() => self.refuse(vec![self.started()]).await,
             Step::TakeOver if self.is_foreign() => self.refuse(Vec::new()).await,
@@ -133,6 +141,7 @@ impl Attempt<'_> {
         let Ok(_parked) = self.shop.parking.try_acquire() else {
             return Ok(Some(Settlement::Later(NO_ROOM)));
         };
+        let _counted = metrics::PARKED.hold([]);
         let Delivery { session, sequence, lease, .. } = self.delivery;
         let ready = tokio::select! {
             biased;
@@ -153,9 +162,14 @@ impl Attempt<'_> {
     }
 
     async fn acquire(&mut self, first: Event) -> Result<Option<Settlement>> {
+        let begins = matches!(first.kind, Some(event::Kind::Started(_)));
         if !self.seat.say(vec![first]).await? {
             return Ok(None);
         }
+        if begins {
+            metrics::WAIT.time(trace::waited(&self.delivery.job, clock::now()), []);
+        }
+        let _running = metrics::RUNNING.hold([]);
         let asked = self.shop.agents.ask(self.seat.session(), self.request(self.seat.place()));
         let leaves = Box::pin(self.shop.leaves());
         match relay(&mut self.seat, &self.shop.agents, asked, leaves).await? {

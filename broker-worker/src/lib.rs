@@ -9,18 +9,23 @@ mod attempt;
 mod call;
 mod decide;
 mod hear;
+pub mod metrics;
 #[cfg(test)]
 mod model;
 mod park;
 mod pending;
 mod pull;
+mod record;
 mod relay;
 mod seat;
+mod secure;
+mod trace;
 
 use std::time::Duration;
 
 pub use agents::Agent;
 pub use pull::run;
+pub use secure::PROTOCOLS;
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -90,10 +95,16 @@ impl Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address of an agent is not a URL.
-    #[error("agent {url:?} is not a URL like http://127.0.0.1:50051")]
+    #[error("agent {url:?} is not a URL like http://127.0.0.1:50051 or https://agent:50051")]
     BadUrl {
         /// What was given.
         url: String,
+    },
+    /// No certificate could have the name that an agent should have.
+    #[error("{name:?} is neither a DNS name nor an address that an agent's certificate could have")]
+    BadName {
+        /// What was given.
+        name: String,
     },
     /// There is nobody to ask.
     #[error("no agent was given")]

@@ -7,10 +7,11 @@ use broker::{Broker, Delivery};
 use futures::future::try_join_all;
 use process::Lifecycle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 
 use crate::agents::Agents;
 use crate::attempt::{Shop, work};
-use crate::{Config, Error};
+use crate::{Config, Error, metrics, trace};
 
 /// The pause after the queue could not be asked.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -24,6 +25,7 @@ pub async fn run(config: Config, broker: Broker, life: Lifecycle) -> Result<(), 
     if config.slots == 0 {
         return Err(Error::NoSlot);
     }
+    metrics::SLOTS.set(config.slots as u64, []);
     let shop = Arc::new(Shop {
         broker,
         agents: Arc::new(Agents::new(config.agents, config.times, life.clone())),
@@ -48,7 +50,8 @@ async fn pull(shop: &Arc<Shop>) -> Result<(), Error> {
         };
         match next {
             Ok(Some((delivery, slot))) => {
-                let work = Box::pin(work(Arc::clone(shop), delivery, slot));
+                let span = trace::attempt(&delivery);
+                let work = Box::pin(work(Arc::clone(shop), delivery, slot).instrument(span));
                 shop.life.spawn_as("turns", work);
             }
             Ok(None) => return Ok(()),

@@ -25,7 +25,7 @@ const WAITING: usize = 8;
 /// What is kept of a title, in characters.
 const TITLE: usize = 80;
 /// What is kept of a failure's sentence, in bytes.
-const ERROR_BYTES: usize = 2 * 1024;
+const ERROR_BYTES: usize = 1024;
 
 /// What an attempt knows that the record is to say.
 #[derive(Debug, Clone, PartialEq)]

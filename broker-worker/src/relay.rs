@@ -249,7 +249,7 @@ impl Relay<'_> {
         self.silent = false;
         if let Outcome::Stored(sequence) = outcome {
             let ending = entry.ending();
-            self.seat.moved(sequence, entry.state);
+            self.seat.stored(sequence, entry);
             if ending == Some(Ending::Failed) {
                 // Only now: an agent that is told to stop ends the turn as
                 // cancelled, and the next attempt would believe it.

@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
-use broker::{Broker, Outcome, Result, Sequence, Stored};
+use broker::{Broker, Delivery, Outcome, Position, Result, Sequence, Stored};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use process::clock;
 use proto::{Entry, Event, Session, SessionState};
+use tokio::time::Instant;
 
 use crate::decide::{Me, Standing, standing};
 use crate::hear::Place;
+use crate::metrics;
 use crate::pending::Words;
+use crate::record::Account;
 
 /// The end of a session's chain, and the right to try to go on from there.
 #[derive(Debug)]
@@ -23,15 +27,19 @@ pub(crate) struct Seat {
     state: Option<SessionState>,
     /// The log has refused an append, and why is not known yet.
     in_doubt: bool,
+    account: Account,
 }
 
 /// An append on its way, and what became of it.
 pub(crate) type Writing = BoxFuture<'static, (Entry, Result<Outcome>)>;
 
 impl Seat {
-    pub(crate) fn new(broker: Broker, session: Session, turn: String, attempt: u32) -> Self {
+    /// The seat that a delivery is to take; `account` is told what it stores.
+    pub(crate) fn new(broker: Broker, delivery: &Delivery, account: Account) -> Self {
+        let (session, turn) = (delivery.session.clone(), delivery.turn.to_string());
         let (sequence, state, in_doubt) = (Sequence::START, None, false);
-        Self { broker, session, turn, attempt, sequence, state, in_doubt }
+        let attempt = delivery.attempt;
+        Self { broker, session, turn, attempt, sequence, state, in_doubt, account }
     }
 
     pub(crate) fn me(&self) -> Me<'_> {
@@ -87,6 +95,7 @@ impl Seat {
         let last = self.broker.log.last(&self.session).await?;
         match last {
             Some(last) => {
+                self.account.looked(last.sequence, &last.entry);
                 self.moved(last.sequence, Some(last.entry.state.unwrap_or_default()));
             }
             None => self.moved(Sequence::START, None),
@@ -102,6 +111,7 @@ impl Seat {
     fn tell_of_refusal(&self) {
         let Some(state) = &self.state else { return };
         if state.turn_id == self.turn && state.attempt > self.attempt {
+            metrics::FENCED.add(1, []);
             tracing::info!(
                 session = ?self.session,
                 turn.id = self.turn,
@@ -112,8 +122,25 @@ impl Seat {
         }
     }
 
+    /// This attempt stored an entry, with which the chain now ends.
+    pub(crate) fn stored(&mut self, sequence: Sequence, entry: Entry) {
+        self.account.stored(self.position(sequence), &entry, clock::now());
+        self.moved(sequence, entry.state);
+    }
+
+    /// This attempt's turn was found to have ended.
+    pub(crate) fn found_ended(&self) {
+        if let Some(state) = &self.state {
+            self.account.found(self.position(self.sequence), state, clock::now());
+        }
+    }
+
+    fn position(&self, sequence: Sequence) -> Position {
+        Position { epoch: self.broker.log.epoch(), sequence }
+    }
+
     /// The chain now ends here.
-    pub(crate) fn moved(&mut self, sequence: Sequence, state: Option<SessionState>) {
+    fn moved(&mut self, sequence: Sequence, state: Option<SessionState>) {
         self.sequence = sequence;
         self.state = state;
     }
@@ -139,7 +166,7 @@ impl Seat {
     fn landed(&mut self, entry: Entry, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Stored(sequence) => {
-                self.moved(sequence, entry.state);
+                self.stored(sequence, entry);
                 true
             }
             Outcome::Refused => {
@@ -154,7 +181,9 @@ impl Seat {
         let entry = Entry::told(last, turn, (attempt, run), events);
         let (log, session) = (Arc::clone(&self.broker.log), self.session.clone());
         async move {
+            let began = Instant::now();
             let outcome = broker::append(&*log, &session, &entry).await;
+            metrics::appended(&entry, &outcome, began.elapsed());
             (entry, outcome)
         }
         .boxed()

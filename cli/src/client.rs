@@ -12,6 +12,7 @@ use sse_stream::{Sse, SseStream};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::access;
 use crate::flags::Peer;
 
 /// How long a gateway may be away before a client gives up.
@@ -23,7 +24,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
-    user: String,
+    /// Nobody where the key says who asks.
+    user: Option<String>,
 }
 
 /// One event as the gateway sent it.
@@ -55,6 +57,9 @@ impl Frame {
     }
 }
 
+/// Who asks where nobody needs to show who he is.
+const ANYBODY: &str = "local";
+
 /// What became of the wish to stop a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stopped {
@@ -69,8 +74,9 @@ type Frames = BoxStream<'static, Result<Frame, anyhow::Error>>;
 impl Client {
     pub(crate) fn new(peer: &Peer) -> anyhow::Result<Self> {
         let base = peer.server.parse().with_context(|| format!("--server {}", peer.server))?;
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { http, base, user: peer.user.clone() })
+        let http = access::http(&peer.access, &base)?;
+        let nobody = || (!peer.access.has_key()).then(|| ANYBODY.to_owned());
+        Ok(Self { http, base, user: peer.user.clone().or_else(nobody) })
     }
 
     /// Asks. The idempotency key lets the question be sent again when the
@@ -158,7 +164,7 @@ impl Client {
     }
 
     fn nobody(&self, error: &reqwest::Error) -> anyhow::Error {
-        anyhow!("no gateway answers at {} ({error})", self.base)
+        anyhow!("no gateway answers at {} ({})", self.base, access::cause(error))
     }
 
     /// A session's events; `after` as in the query of the same name, `last`
@@ -170,7 +176,9 @@ impl Client {
         last: Option<&str>,
     ) -> anyhow::Result<Frames> {
         let mut url = self.url(&[session, "events"])?;
-        url.query_pairs_mut().append_pair("userId", &self.user);
+        if let Some(user) = &self.user {
+            url.query_pairs_mut().append_pair("userId", user);
+        }
         if let Some(after) = after {
             url.query_pairs_mut().append_pair("after", after);
         }

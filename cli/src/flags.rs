@@ -1,8 +1,15 @@
 //! Every flag, with its environment variable and its default.
 
+mod auth;
+mod edge;
+mod kept;
+mod jobs;
 mod knowledge;
+mod log;
 mod nats;
+mod seen;
 mod size;
+mod tls;
 mod tools;
 
 use std::net::SocketAddr;
@@ -12,8 +19,15 @@ use std::time::Duration;
 use broker::Durability;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use auth::{Authentication, KeysCommand, KeysCreate, KeysList, KeysRevoke};
+pub(crate) use edge::Edge;
+pub(crate) use kept::Kept;
+pub(crate) use jobs::{Jobs, JobsCommand, JobsList, JobsShow, JobsSome};
 pub(crate) use knowledge::{KnowledgeCommand, KnowledgeSearch, Known};
+pub(crate) use log::Log;
 pub(crate) use nats::{Declare, Login, NatsCommand, Servers, Tls};
+pub(crate) use seen::Seen;
+pub(crate) use tls::{Access, AgentTls, EdgeTls, GrpcTls};
 pub(crate) use tools::{ToolsChosen, ToolsCommand, ToolsList, ToolsPin};
 
 /// How a process that serves says how it ended.
@@ -37,7 +51,7 @@ pub(crate) struct Weir {
 pub(crate) enum Command {
     /// Run everything in this process (the default)
     #[command(after_help = EXIT_CODES)]
-    Up(Up),
+    Up(Box<Up>),
     /// Run the HTTP edge
     #[command(after_help = EXIT_CODES)]
     Gateway(Gateway),
@@ -71,6 +85,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: KnowledgeCommand,
     },
+    /// Look after the API keys that a gateway takes
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Look after the NATS servers that keep everything
     Nats {
         #[command(subcommand)]
@@ -92,6 +111,10 @@ pub(crate) struct Up {
     pub(crate) slots: Slots,
     #[command(flatten)]
     pub(crate) grace: Grace,
+    #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) seen: Seen,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +124,10 @@ pub(crate) struct Gateway {
     #[command(flatten)]
     pub(crate) grace: Grace,
     #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) seen: Seen,
+    #[command(flatten)]
     pub(crate) store: Nats,
 }
 
@@ -108,6 +135,10 @@ pub(crate) struct Gateway {
 pub(crate) struct Worker {
     #[command(flatten)]
     pub(crate) grace: Grace,
+    #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) seen: Seen,
     #[command(flatten)]
     pub(crate) store: Nats,
     #[command(flatten)]
@@ -117,7 +148,8 @@ pub(crate) struct Worker {
     #[arg(long, env = "WEIR_TURN_LIMIT", value_name = "SECONDS", default_value_t = 900,
           value_parser = clap::value_parser!(u32).range(10..=90_000))]
     turn_limit: u32,
-    /// An agent to ask, as http://host:port; repeat it for several
+    /// An agent to ask, as http://host:port or https://host:port; repeat it for
+    /// several
     #[arg(
         long = "agent",
         env = "WEIR_AGENT",
@@ -126,6 +158,8 @@ pub(crate) struct Worker {
         default_value = "http://127.0.0.1:50051"
     )]
     pub(crate) agents: Vec<String>,
+    #[command(flatten)]
+    pub(crate) tls: AgentTls,
 }
 
 impl Worker {
@@ -138,6 +172,10 @@ impl Worker {
 pub(crate) struct Agent {
     #[command(flatten)]
     pub(crate) grace: Grace,
+    #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) seen: Seen,
     #[command(flatten)]
     pub(crate) grpc: Grpc,
     #[command(flatten)]
@@ -163,17 +201,12 @@ impl Grace {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Edge {
-    /// Where browsers and other HTTP clients connect; port 0 takes a free one
-    #[arg(long, env = "WEIR_HTTP", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) http: SocketAddr,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Grpc {
     /// Where the agent serves gRPC; port 0 takes a free one
     #[arg(long, env = "WEIR_GRPC", value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     pub(crate) grpc: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: GrpcTls,
 }
 
 /// Where what was promised is kept: NATS, or this machine.
@@ -192,6 +225,8 @@ pub(crate) struct Store {
     pub(crate) servers: Servers,
     #[command(flatten)]
     pub(crate) least: Least,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
 }
 
 /// The broker that several processes share.
@@ -210,6 +245,8 @@ pub(crate) struct Nats {
     pub(crate) servers: Servers,
     #[command(flatten)]
     pub(crate) least: Least,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
 }
 
 /// What a process demands of its broker.
@@ -274,9 +311,11 @@ pub(crate) struct Peer {
     /// A gateway
     #[arg(long, env = "WEIR_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) server: String,
-    /// Who asks
-    #[arg(long, env = "WEIR_USER", value_name = "ID", default_value = "local")]
-    pub(crate) user: String,
+    /// Who asks [default: whose the API key is, or `local` without one]
+    #[arg(long, env = "WEIR_USER", value_name = "ID")]
+    pub(crate) user: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: Access,
 }
 
 #[derive(Debug, Args)]
@@ -360,56 +399,4 @@ pub(crate) struct Delete {
     pub(crate) peer: Peer,
     /// The session
     pub(crate) session: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Jobs {
-    #[command(subcommand)]
-    pub(crate) command: JobsCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum JobsCommand {
-    /// List the jobs that were given up, oldest first
-    List(JobsList),
-    /// Show one of them whole
-    Show(JobsShow),
-    /// Put them back into the queue, each as a new turn
-    Retry(JobsSome),
-    /// Forget them
-    Drop(JobsSome),
-    /// Count the jobs that wait or are worked on
-    Queue(JobsList),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct JobsList {
-    #[command(flatten)]
-    pub(crate) store: Store,
-    /// Print JSON, one value a line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct JobsShow {
-    #[command(flatten)]
-    pub(crate) store: Store,
-    /// Print it as one line of JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Which one, as the list names it
-    pub(crate) job: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct JobsSome {
-    #[command(flatten)]
-    pub(crate) store: Store,
-    /// All of them
-    #[arg(long, conflicts_with = "jobs")]
-    pub(crate) all: bool,
-    /// Which ones, as the list names them
-    #[arg(value_name = "JOB", required_unless_present = "all")]
-    pub(crate) jobs: Vec<String>,
 }

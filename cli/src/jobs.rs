@@ -20,6 +20,8 @@ use crate::flags::{Jobs, JobsCommand, JobsList, JobsShow, JobsSome, Store};
 use crate::{Ended, banner, store};
 use letters::{Answer, Letter, Request, answer};
 
+pub(crate) use table::aligned;
+
 /// How long an operation may take where no process is in between.
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -11,18 +11,23 @@
 //! | 130 | stopped at once by a second SIGINT | interrupted, or its turn was |
 //! | 143 | stopped at once by a second SIGTERM | |
 
+mod access;
 mod ask;
 mod banner;
 mod chat;
 mod client;
 mod control;
 mod decide;
+mod edge;
 mod flags;
 mod jobs;
+mod keys;
 mod knowledge;
 mod nats;
 mod plain;
 mod roles;
+mod secure;
+mod seen;
 mod session;
 mod settings;
 mod store;
@@ -63,7 +68,7 @@ fn main() -> ExitCode {
 async fn run(weir: Weir) -> Ended {
     let running = match weir.command {
         None => up::run(weir.up).boxed(),
-        Some(Command::Up(flags)) => up::run(flags).boxed(),
+        Some(Command::Up(flags)) => up::run(*flags).boxed(),
         Some(Command::Gateway(flags)) => roles::gateway(flags).boxed(),
         Some(Command::Worker(flags)) => roles::worker(flags).boxed(),
         Some(Command::Agent(flags)) => roles::agent(flags).boxed(),
@@ -76,6 +81,7 @@ async fn run(weir: Weir) -> Ended {
         Some(Command::Jobs(flags)) => jobs::run(flags).boxed(),
         Some(Command::Tools { command }) => tools::run(command).boxed(),
         Some(Command::Knowledge { command }) => knowledge::run(command).boxed(),
+        Some(Command::Keys { command }) => async { keys::run(command) }.boxed(),
         Some(Command::Nats { command }) => nats::run(command).boxed(),
     };
     running.await

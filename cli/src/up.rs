@@ -10,7 +10,7 @@ use broker::nats::Role;
 use process::Lifecycle;
 
 use crate::flags::Up;
-use crate::{Ended, banner, control, roles, settings, store};
+use crate::{Ended, banner, control, edge, roles, secure, seen, settings, store};
 
 /// A worker waits so much longer for a turn's end than the agent itself.
 const TURN_ROOM: Duration = Duration::from_mins(5);
@@ -19,20 +19,26 @@ pub(crate) async fn run(flags: Up) -> Ended {
     if flags.mind.print_config {
         return settings::print(&flags.mind);
     }
-    roles::live(flags.grace.time(), |life| Box::pin(set_up(flags, life))).await
+    if flags.edge.print_gateway_config {
+        return edge::print(&flags.edge);
+    }
+    let run = roles::Run { role: "up", grace: flags.grace.time(), log: flags.log };
+    roles::live(run, |life| Box::pin(set_up(flags, life))).await
 }
 
 async fn set_up(flags: Up, life: Lifecycle) -> anyhow::Result<Broker> {
+    let all = [seen::GATEWAY, seen::WORKER, seen::AGENT];
+    let seen = seen::open(flags.seen, ("up", &all), &life).await?;
     // The agent stops last: the worker needs it for what is under way.
     let behind = life.behind();
-    let http = roles::listen_for_people(&flags.edge).await?;
-    let grpc = roles::listen(flags.grpc.grpc, "--grpc").await?;
+    let (http, edge) = edge::open(&flags.edge).await?;
+    let grpc = secure::listen(&flags.grpc).await?;
     let broker = store::open(&flags.store, Role::Operator).await?;
     let agent = roles::mind(&flags.mind, Arc::clone(&broker.records), &behind).await?;
     let (pipe, incoming) = roles::pipe();
 
-    banner::say("page", format_args!("http://{}/", http.local_addr()?));
-    banner::say("grpc", grpc.local_addr()?);
+    banner::say("page", secure::page(http.local_addr()?, edge.tls.as_ref()));
+    grpc.announce()?;
     banner::broker(&broker.profile);
     banner::say("model", agent.model());
 
@@ -49,7 +55,8 @@ async fn set_up(flags: Up, life: Lifecycle) -> anyhow::Result<Broker> {
     };
     control::serve(&life, store::folder(&flags.store)?.as_deref(), &broker);
     roles::serve_worker(&life, broker.clone(), config);
-    roles::serve_gateway(&life, broker.clone(), http);
+    roles::serve_gateway(&life, broker.clone(), (http, edge));
+    seen.queue(&broker).depth(&broker).records(&broker.records).ready();
     banner::ready();
     Ok(broker)
 }

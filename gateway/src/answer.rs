@@ -9,30 +9,58 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use broker::Followed;
+use broker::{Followed, Stored};
 use http::header;
-use proto::TurnId;
+use proto::{Ending, TurnId};
 
 use crate::caller::Owned;
 use crate::cancel::OnDisconnect;
-use crate::dialect::answer::Gathering;
+use crate::dialect::answer::{Answer, Gathering};
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 use crate::stream::Opened;
 use crate::turn;
 
-/// Gathers a turn until it has ended.
+/// Answers with a turn once it has ended.
 pub(crate) async fn wait(
+    edge: &Arc<Edge>,
+    opened: Opened,
+    asked: (&Owned, TurnId),
+    leaving: Option<OnDisconnect>,
+) -> Result<Response, Refusal> {
+    let answer = gather(edge, opened, asked, leaving).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// Gathers a turn until it has ended.
+pub(crate) async fn gather(
+    edge: &Arc<Edge>,
+    opened: Opened,
+    (session, turn): (&Owned, TurnId),
+    leaving: Option<OnDisconnect>,
+) -> Result<Answer, Refusal> {
+    let mut gathering = Gathering::default();
+    let take = |it: &Stored| gathering.entry(it);
+    Ok(match until_end(edge, opened, (session, turn), leaving, take).await? {
+        Some(ending) => gathering.finish(session, turn, ending),
+        None => Gathering::erased(session, turn),
+    })
+}
+
+/// Hands the turn's entries on, in order, until one of them ends it: how it
+/// ended. `None` when it was erased with its session, and all that was heard of
+/// it with it.
+pub(crate) async fn until_end(
     edge: &Arc<Edge>,
     mut opened: Opened,
     (session, turn): (&Owned, TurnId),
     mut leaving: Option<OnDisconnect>,
-) -> Result<Response, Refusal> {
+    mut entry: impl FnMut(&Stored) -> Option<Ending> + Send,
+) -> Result<Option<Ending>, Refusal> {
     let name = turn.to_string();
-    let mut gathering = Gathering::default();
     let ended = session.ends().ended();
     tokio::pin!(ended);
-    let answered = loop {
+    let came = loop {
         let followed = tokio::select! {
             biased;
             () = edge.life.draining() => break Err(draining(turn)),
@@ -41,13 +69,13 @@ pub(crate) async fn wait(
         };
         match followed {
             Ok(Followed::Entry(stored)) if stored.entry.turn_id == name => {
-                if let Some(ending) = gathering.entry(&stored) {
-                    break Ok(gathering.finish(session, turn, ending));
+                if let Some(ending) = entry(&stored) {
+                    break Ok(Some(ending));
                 }
             }
             Ok(Followed::Entry(stored)) if stored.entry.is_tombstone() => {
                 match turn::is_erased(&edge.broker, session, turn, &stored).await {
-                    Ok(true) => break Ok(Gathering::erased(session, turn)),
+                    Ok(true) => break Ok(None),
                     Ok(false) => {}
                     Err(error) => break Err(Refusal::from(error).about(turn)),
                 }
@@ -60,7 +88,7 @@ pub(crate) async fn wait(
     if let Some(leaving) = &mut leaving {
         leaving.disarm();
     }
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answered?)).into_response())
+    came
 }
 
 fn draining(turn: TurnId) -> Refusal {

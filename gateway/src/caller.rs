@@ -154,6 +154,12 @@ impl Caller {
         Ok(user)
     }
 
+    /// Counts a request that is about nobody's things: as one of who is known.
+    /// Whoever is not is counted with his address.
+    pub(crate) fn count(&self) -> Result<(), Refusal> {
+        self.principal.identity().map_or(Ok(()), |(user, _)| self.edge.limits.request(user))
+    }
+
     /// A session of the user that the request may name in `field`.
     pub(crate) fn session(
         &self,
@@ -166,6 +172,12 @@ impl Caller {
             return Err(Refusal::new(Code::Forbidden, "the ticket is for another session"));
         }
         Ok(Owned { session: Session { user, id }, ends: self.principal.ends.clone() })
+    }
+
+    /// Whether the caller may know what only operators may: everybody may where
+    /// nobody is known.
+    pub(crate) fn may_operate(&self) -> bool {
+        self.principal.identity().is_none_or(|(_, role)| role == Role::Operator)
     }
 
     /// Who asks.

@@ -10,9 +10,12 @@ use broker::{Outcome, Stored};
 use http::StatusCode;
 use proto::{CancelRequested, Ending, Entry, Session, SessionState, Status, TurnId, event};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::dialect::ending_name;
+use crate::document::words::Problem;
+use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract::{self, InSession};
 use crate::problem::{Code, Refusal};
@@ -20,6 +23,9 @@ use crate::turn::{self, turn_of};
 
 /// How often another writer may be first before we give up.
 const TRIES: usize = 32;
+
+/// How a turn stands that was asked to stop.
+pub(crate) const CANCELLING: &str = "cancelling";
 
 /// What a request to cancel comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,21 +179,43 @@ pub(crate) async fn request(
 }
 
 /// A request to stop.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Cancel)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
     user_id: Option<String>,
     turn_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The turn will be stopped.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cancelling)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+pub(crate) struct Asked {
     turn_id: String,
+    /// `cancelling`
     status: &'static str,
 }
 
-/// `POST /v1/sessions/{session}/cancel`
+/// Stops a turn
+///
+/// Without `turnId` the one that runs or will run next. What was said stays.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{session}/cancel",
+    tag = "sessions",
+    params(parameters::Session),
+    request_body(content = Body, example = json!({"userId": "u1"})),
+    responses(
+        (status = 202, description = "The turn will be stopped", body = Asked),
+        (status = 404, description = "No such turn", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 409, description = "The turn has ended", body = Problem,
+         content_type = "application/problem+json"),
+        refusals::Common,
+        refusals::Body,
+    ),
+)]
 pub(crate) async fn cancel(
     State(edge): Shared,
     caller: Caller,
@@ -204,19 +232,25 @@ pub(crate) async fn cancel(
 }
 
 fn answer(decision: Decision, asked: Option<TurnId>) -> Result<(StatusCode, Json<Asked>), Refusal> {
-    match decision {
-        Decision::Append(turn) | Decision::AlreadyAsked(turn) => {
-            let asked = Asked { turn_id: turn.to_string(), status: "cancelling" };
-            Ok((StatusCode::ACCEPTED, Json(asked)))
-        }
-        Decision::Ended(turn, ending) => {
-            let status = ending_name(ending);
-            let detail = format!("the turn has ended as {status}");
-            Err(Refusal::new(Code::TurnEnded, detail).about(turn).ended(status))
-        }
-        Decision::Unknown => {
-            let refusal = Refusal::new(Code::UnknownTurn, "the session has no such turn");
-            Err(asked.map_or(refusal.clone(), |it| refusal.about(it)))
+    let turn = decision.cancelling(asked)?;
+    let asked = Asked { turn_id: turn.to_string(), status: CANCELLING };
+    Ok((StatusCode::ACCEPTED, Json(asked)))
+}
+
+impl Decision {
+    /// The turn that will be stopped, or why none will.
+    pub(crate) fn cancelling(self, asked: Option<TurnId>) -> Result<TurnId, Refusal> {
+        match self {
+            Self::Append(turn) | Self::AlreadyAsked(turn) => Ok(turn),
+            Self::Ended(turn, ending) => {
+                let status = ending_name(ending);
+                let detail = format!("the turn has ended as {status}");
+                Err(Refusal::new(Code::TurnEnded, detail).about(turn).ended(status))
+            }
+            Self::Unknown => {
+                let refusal = Refusal::new(Code::UnknownTurn, "the session has no such turn");
+                Err(asked.map_or(refusal.clone(), |it| refusal.about(it)))
+            }
         }
     }
 }

@@ -8,11 +8,14 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use proto::SessionId;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::caller::{Caller, Owned};
 use crate::dialect::Dialect;
 use crate::dialect::chat::Chat;
 use crate::dialect::stream::{ENDED, Stream};
+use crate::document::words::{Event, Problem};
+use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract::{Json, Query};
 use crate::problem::{Code, Refusal};
@@ -23,15 +26,43 @@ use crate::stream;
 const STREAM_SESSION: &str = "stream";
 
 /// The body of `POST /chat`. Unknown fields are ignored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Chat)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Body {
+    #[schema(min_length = 1, max_length = 128, example = "u1")]
     user_id: Option<String>,
+    /// The last one is the question; the ones before it count in a new session.
+    #[schema(min_items = 1, max_items = 201)]
     messages: Vec<Said>,
+    /// One is made when there is none.
+    #[schema(max_length = 128, example = "s1")]
     session_id: Option<String>,
 }
 
-/// `POST /chat`
+/// Asks in a chat
+///
+/// Answers with events `session`, `message` and, last, `end`. docs/compatible.md
+/// has the contract.
+#[utoipa::path(
+    post,
+    path = "/chat",
+    tag = "compatible",
+    request_body(content = Body, example = json!({
+        "userId": "u1", "sessionId": "s1",
+        "messages": [{"role": "user", "content": "What is Weir?"}],
+    })),
+    responses(
+        (status = 200, description = "The turn", body = Event,
+         content_type = "text/event-stream"),
+        (status = 409, description = "The user has too many sessions", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 410, description = "A part of the turn is no longer kept", body = Problem,
+         content_type = "application/problem+json"),
+        refusals::Common,
+        refusals::Body,
+    ),
+)]
 pub(crate) async fn chat(
     State(edge): Shared,
     caller: Caller,
@@ -64,7 +95,30 @@ pub(crate) struct Params {
     query: String,
 }
 
-/// `GET /stream`
+/// Asks for a stream
+///
+/// Every event has all text so far; the last one is `end`. All questions of a user
+/// are one session.
+#[utoipa::path(
+    get,
+    path = "/stream",
+    tag = "compatible",
+    params(parameters::Stream, parameters::LastTurn),
+    responses(
+        (status = 200, description = "The turn", body = Event,
+         content_type = "text/event-stream"),
+        (status = 204, description = "The turn has been told to its end: do not come back"),
+        (status = 409, description = "The user has too many sessions", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 410, description = "A part of the turn is no longer kept", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 413, description = "The question is too large", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 507, description = "The store has no room left", body = Problem,
+         content_type = "application/problem+json"),
+        refusals::Common,
+    ),
+)]
 pub(crate) async fn stream(
     State(edge): Shared,
     caller: Caller,
@@ -92,12 +146,13 @@ async fn again(edge: &Arc<Edge>, session: Owned, last: &str) -> Result<Response,
     if last.ends_with(ENDED) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let turn = last.parse();
-    let turn = turn.map_err(|why| Refusal::field("Last-Event-ID", why))?;
+    let (turn, has) = last.split_once('.').unwrap_or((last, "0"));
+    let turn = turn.parse().map_err(|why| Refusal::field("Last-Event-ID", why))?;
+    let has = has.parse().map_err(|why| Refusal::field("Last-Event-ID", why))?;
     let Some(opened) = stream::again(edge, &session, turn).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let dialect = Stream::new(session.id.clone(), turn, true);
+    let dialect = Stream::new(session.id.clone(), turn, true).after(has);
     Ok(stream::of_turn(edge, opened, (turn, None), dialect))
 }
 

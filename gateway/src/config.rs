@@ -50,6 +50,9 @@ pub struct Config {
     pub body_timeout: Duration,
     /// The largest request body, in bytes.
     pub body_bytes: usize,
+    /// Bytes of all request bodies that are being read; at least as many as one
+    /// may have.
+    pub bodies_bytes: usize,
     /// How long a peer may take nothing of what is sent to it before its
     /// connection is closed; a stream of HTTP/2 whose window stays shut is reset,
     /// after half of it more at most.
@@ -78,8 +81,8 @@ pub struct Config {
     pub user_requests: NonZeroU32,
     /// How many of them may come at once.
     pub user_burst: NonZeroU32,
-    /// Unfinished turns of one user, over all gateways. Looked at once a user
-    /// has asked half as many in a minute here.
+    /// Unfinished turns of one user, over all gateways. Looked at when a user
+    /// has asked as many here as there was room for, or half of all at first.
     pub turns_per_user: NonZeroU32,
     /// Sessions of one user. Looked at together with his turns.
     pub sessions_per_user: usize,
@@ -105,6 +108,7 @@ impl Default for Config {
             uri_bytes: 8 * 1024,
             body_timeout: Duration::from_secs(15),
             body_bytes: 1024 * 1024,
+            bodies_bytes: 128 * 1024 * 1024,
             write_timeout: Duration::from_secs(30),
             socket_bytes: 64 * 1024,
             drain_timeout: Duration::from_secs(5),

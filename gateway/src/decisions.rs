@@ -15,31 +15,71 @@ use prost::Message as _;
 use proto::review::Refused;
 use proto::{Decision, FORMAT, Resume, Review, Session, Transcript};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Owned};
+use crate::dialect::answer::Answer;
+use crate::document::words::{self, Event, Problem};
+use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract::{InSession, Json};
 use crate::problem::{Code, Refusal};
 use crate::question::{Admission, OnDisconnect, Question, key};
 use crate::submit::known;
-use crate::turns::Wanted;
+use crate::turns::{Receipt, Wanted};
 
 /// The body of `POST /v1/sessions/{session}/decisions`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Decide)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
     user_id: Option<String>,
     turn_id: String,
+    #[schema(value_type = Vec<words::Decision>, min_items = 1, max_items = 64)]
     decisions: Vec<Decision>,
     #[serde(default)]
     admission: Admission,
     #[serde(default)]
-    on_disconnect: OnDisconnect,
+    pub(crate) on_disconnect: OnDisconnect,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
 
-/// `POST /v1/sessions/{session}/decisions`
+/// Decides about pending tool calls
+///
+/// Starts the turn that resumes the interrupted one, and answers as asking does.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{session}/decisions",
+    tag = "sessions",
+    params(parameters::Session, parameters::Asking),
+    request_body(content = Body, example = json!({
+        "userId": "u1", "turnId": "0198c0de-0000-7000-8000-000000000001",
+        "decisions": [{
+            "callId": "call_1", "type": "accept",
+            "argumentsHash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        }],
+    })),
+    responses(
+        (status = 200, description = "The resuming turn", content(
+            (Answer = "application/json"),
+            (Event = "text/event-stream"),
+        )),
+        (status = 202, description = "The decisions are accepted", body = Receipt),
+        (status = 404, description = "Nothing waits for this", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 406, description = "Neither form is acceptable", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 409, description = "Decided already, another call waits, or a turn is in progress",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "Too late to decide", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key was used for another request",
+         body = Problem, content_type = "application/problem+json"),
+        refusals::Common,
+        refusals::Body,
+    ),
+)]
 pub(crate) async fn decide(
     State(edge): Shared,
     caller: Caller,
@@ -49,21 +89,25 @@ pub(crate) async fn decide(
 ) -> Result<Response, Refusal> {
     let wanted = Wanted::of(&headers)?;
     let session = caller.session(body.user_id.as_deref(), "userId", id)?;
+    let leaves = body.on_disconnect == OnDisconnect::Cancel;
+    let question = question(session, body, key(&headers)?)?;
+    edge.within(check(&edge, &question)).await?;
+    wanted.answer(&edge, &question, leaves).await
+}
+
+/// Decisions whose form is right, in a question's place.
+pub(crate) fn question(session: Owned, body: Body, key: Option<&str>) -> Result<Question, Refusal> {
     let resume = Resume { turn_id: body.turn_id, decisions: body.decisions };
     let wrong = resume.check();
     if !wrong.is_empty() {
         return Err(Refusal::fields(wrong));
     }
-    let leaves = body.on_disconnect == OnDisconnect::Cancel;
-    let how = (key(&headers)?, body.admission);
-    let question = Question::decisions(session, resume, how, body.metadata)?;
-    edge.within(check(&edge, &question)).await?;
-    wanted.answer(&edge, &question, leaves).await
+    Question::decisions(session, resume, (key, body.admission), body.metadata)
 }
 
 /// Whether the decisions may count. Those of a turn that is known already were
 /// judged before, and get the answer that they got.
-async fn check(edge: &Edge, question: &Question) -> Result<(), Refusal> {
+pub(crate) async fn check(edge: &Edge, question: &Question) -> Result<(), Refusal> {
     let Some(resume) = &question.job.resume else { return Ok(()) };
     let present = present(edge, &question.session).await?.unwrap_or_default();
     let Err(refused) = present.judge(question.turn, resume, process::clock::now()) else {

@@ -3,7 +3,11 @@
 
 pub(crate) mod answer;
 pub(crate) mod chat;
+pub(crate) mod invoke;
+pub(crate) mod messages;
 pub(crate) mod native;
+pub(crate) mod plain;
+pub(crate) mod openai;
 pub(crate) mod said;
 pub(crate) mod stream;
 
@@ -27,6 +31,11 @@ pub(crate) trait Dialect: Send + 'static {
 
     /// The client's credential has ended, and with it this stream.
     fn expired(&mut self, _out: &mut String) {}
+
+    /// Whether it has said all that it can, although the turn goes on.
+    fn is_over(&self) -> bool {
+        false
+    }
 
     /// The running turn up to a place, as one entry.
     fn so_far(&mut self, at: Position, stored: &Stored, out: &mut String) {

@@ -21,6 +21,8 @@ use serde::Deserialize;
 
 use crate::caller::Caller;
 use crate::dialect::native::Native;
+use crate::document::words::Event;
+use crate::document::{parameters, refusals};
 use crate::edge::Shared;
 use crate::extract::{InSession, Query};
 use crate::mark::Mark;
@@ -34,7 +36,26 @@ pub(crate) struct Params {
     after: Option<String>,
 }
 
-/// `GET /v1/sessions/{session}/events`
+/// Watches a session
+///
+/// Everything after a position, live, across turns: `id` is the position, `event`
+/// the kind, `data` one line of JSON.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{session}/events",
+    tag = "sessions",
+    params(
+        parameters::Session,
+        parameters::User,
+        parameters::After,
+        parameters::LastEvent,
+    ),
+    responses(
+        (status = 200, description = "The events", body = Event,
+         content_type = "text/event-stream"),
+        refusals::Common,
+    ),
+)]
 pub(crate) async fn events(
     State(edge): Shared,
     caller: Caller,
@@ -43,17 +64,23 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let session = caller.session(params.user.as_deref(), "userId", id)?;
-    let has = match (Mark::last_event_id(&headers)?, params.after.as_deref()) {
-        (Some(mark), _) => Some(mark),
-        (None, None | Some("start" | "now")) => None,
-        (None, Some(text)) => Some(Mark::parse("after", text)?),
-    };
-    let from = match (has, params.after.as_deref()) {
-        (Some(mark), _) => mark.from(),
-        (None, Some("start")) => From::Start,
-        (None, Some("now")) => From::Now,
-        (None, Some(_) | None) => From::Turn,
+    let (from, has) = match Mark::last_event_id(&headers)? {
+        Some(mark) => (mark.from(), Some(mark)),
+        None => place(params.after.as_deref())?,
     };
     let opened = stream::open(&edge, &session, from, has).await?;
     Ok(stream::of_session(&edge, opened, Native::new(&session.id)))
+}
+
+/// Where a reader begins that wants what comes `after`, and what it has.
+pub(crate) fn place(after: Option<&str>) -> Result<(From, Option<Mark>), Refusal> {
+    Ok(match after {
+        None => (From::Turn, None),
+        Some("start") => (From::Start, None),
+        Some("now") => (From::Now, None),
+        Some(text) => {
+            let mark = Mark::parse("after", text)?;
+            (mark.from(), Some(mark))
+        }
+    })
 }

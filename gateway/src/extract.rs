@@ -1,24 +1,19 @@
 //! Typed bodies, queries and paths. Whatever does not parse is answered with a
 //! problem document that names the field.
 
+mod body;
+
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, header};
-use http_body_util::BodyExt as _;
 use proto::SessionId;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
-
-/// How much of a body past its limit is read and thrown away, so that the
-/// client is done sending and reads the answer.
-const WASTE_BYTES: usize = 64 * 1024 * 1024;
+use body::Read;
 
 /// A JSON body.
 #[derive(Debug)]
@@ -34,8 +29,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Edge>> for Json<T> {
                 "content-type must be application/json",
             ));
         }
-        let bytes = read(request, edge).await?;
-        parse(&bytes).map(Self)
+        if request.headers().get(header::CONTENT_ENCODING).is_some_and(|it| it != "identity") {
+            return Err(Refusal::new(
+                Code::UnsupportedMediaType,
+                "a body must not be compressed: content-encoding must be identity or absent",
+            ));
+        }
+        let body = Read::of(request, edge).await?;
+        parse(body.bytes()).map(Self)
     }
 }
 
@@ -47,6 +48,9 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Edge>> for Query<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Edge>) -> Result<Self, Refusal> {
+        if !parts.uri.query().is_none_or(is_text) {
+            return Err(Refusal::field("query", "must be UTF-8"));
+        }
         match axum::extract::Query::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
             Err(error) => {
@@ -56,6 +60,26 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Edge>> for Query<T> {
             }
         }
     }
+}
+
+/// Whether what is encoded here is text. The parser of queries would put the same
+/// sign in the place of everything that is none, and make two names one.
+fn is_text(query: &str) -> bool {
+    let hex = |it: Option<u8>| it.and_then(|it| char::from(it).to_digit(16)).map(u32::to_le_bytes);
+    let mut decoded = Vec::new();
+    let mut rest = query.bytes();
+    while let Some(byte) = rest.next() {
+        let mut after = rest.clone();
+        let pair = (hex(after.next()), hex(after.next()));
+        decoded.push(match pair {
+            (Some([high, ..]), Some([low, ..])) if byte == b'%' => {
+                rest = after;
+                (high << 4) | low
+            }
+            (Some(_) | None, Some(_) | None) => byte,
+        });
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 /// The session that the path names.
@@ -83,57 +107,6 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-async fn read(request: Request, edge: &Edge) -> Result<Bytes, Refusal> {
-    let limit = edge.config.body_bytes;
-    let too_large = || Refusal::new(Code::TooLarge, format!("a body may have {limit} bytes"));
-    let announced = content_length(request.headers());
-    let patient = request.headers().contains_key(header::EXPECT);
-    if patient && announced.is_some_and(|it| it > limit) {
-        return Err(too_large());
-    }
-    let read = timeout(edge.config.body_timeout, async {
-        let mut body = request.into_body();
-        let all = collect(&mut body, limit).await?;
-        if all.is_none() {
-            discard(body).await;
-        }
-        all.ok_or_else(too_large)
-    });
-    read.await.unwrap_or_else(|_elapsed| {
-        Err(Refusal::new(Code::BodyTimeout, "the body did not arrive in time"))
-    })
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The whole body; `None` once it is past the limit.
-async fn collect(body: &mut Body, limit: usize) -> Result<Option<Bytes>, Refusal> {
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let cut = |_| Refusal::new(Code::InvalidRequest, "the body ended too early");
-        let Ok(data) = frame.map_err(cut)?.into_data() else {
-            continue;
-        };
-        if all.len() + data.len() > limit {
-            return Ok(None);
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(Some(all.freeze()))
-}
-
-async fn discard(mut body: Body) {
-    let mut wasted = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        wasted += frame.data_ref().map_or(0, Bytes::len);
-        if wasted > WASTE_BYTES {
-            return;
-        }
-    }
-}
-
 /// Reads JSON; the problem names the field and, for text that is no JSON, the
 /// place.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
@@ -150,6 +123,12 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     })?;
     json.end().map_err(|error| refuse(".", &error))?;
     Ok(value)
+}
+
+/// Takes JSON that was read before as something of ours.
+pub(crate) fn interpret<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| refuse(&error.path().to_string(), error.inner()))
 }
 
 fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
@@ -204,6 +183,16 @@ mod tests {
         ] {
             let refusal = format!("{:?}", parse::<Body>(body.as_bytes()).unwrap_err());
             assert!(refusal.contains(&format!("field: {field:?}")), "{body}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_text_once_it_is_decoded() {
+        for good in ["", "a=%C3%A9&b=%", "a=%zz", "a=%4", "a=1+2"] {
+            assert!(is_text(good), "{good}");
+        }
+        for bad in ["a=%C3%A", "a=%ff", "%FF=a", "a=%c0%ae", "a=%ed%a0%80", "a=%C3&b=%A9"] {
+            assert!(!is_text(bad), "{bad}");
         }
     }
 

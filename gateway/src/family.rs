@@ -8,10 +8,11 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 
 use crate::problem::Refusal;
+use crate::{agent, openai};
 
 /// Tells refusals, whoever made them, as the route's clients expect.
 pub(crate) async fn speak(request: Request, next: Next) -> Response {
-    let shape = shape(request.uri().path());
+    let shape = shape(request.uri().path()).map(|it| it.0);
     let mut response = next.run(request).await;
     let refusal = response.extensions_mut().remove::<Refusal>();
     if let (Some(shape), Some(refusal)) = (shape, refusal) {
@@ -24,8 +25,15 @@ pub(crate) async fn speak(request: Request, next: Next) -> Response {
 }
 
 /// How a family tells a refusal; none for problem documents.
-type Shape = fn(&Refusal) -> serde_json::Value;
+pub(crate) type Shape = fn(&Refusal) -> serde_json::Value;
 
-fn shape(_path: &str) -> Option<Shape> {
+/// The same, with the name that the document has for it.
+pub(crate) fn shape(path: &str) -> Option<(Shape, &'static str)> {
+    if path.starts_with("/agent/") {
+        return Some((agent::refusal, "AgentError"));
+    }
+    if path == "/v1/chat/completions" || path.starts_with("/v1/models") {
+        return Some((openai::shape, "OpenAiError"));
+    }
     None
 }

@@ -142,6 +142,8 @@ fn host(request: &Request) -> Result<Option<Authority>, Refusal> {
     let mut hosts = request.headers().get_all(header::HOST).into_iter();
     let parsed = match (hosts.next(), hosts.next()) {
         (None, _) if request.version() < Version::HTTP_11 => return Ok(None),
+        // A name of a user before the host is another's trick (RFC 9110, 4.2.4).
+        (Some(host), None) if host.as_bytes().contains(&b'@') => None,
         (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
         (None | Some(_), _) => None,
     };

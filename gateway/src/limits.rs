@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use proto::UserId;
 
 use crate::Config;
+use crate::peer::Neighbours;
 use crate::places::{Place, Places};
 use crate::problem::{Code, Refusal};
 
@@ -21,8 +22,8 @@ use turns::Turns;
 #[derive(Debug)]
 pub(crate) struct Limits {
     users: Rate<UserId>,
-    addresses: Rate<IpAddr>,
-    failures: Rate<IpAddr>,
+    addresses: Rate<Neighbours>,
+    failures: Rate<Neighbours>,
     streams: Places<UserId>,
     pub(crate) turns: Turns,
 }
@@ -47,14 +48,14 @@ impl Limits {
     /// One more request from an address, whoever it is.
     pub(crate) fn knock(&self, address: IpAddr) -> Result<(), Refusal> {
         let why = "too many requests come from this address";
-        self.addresses.take(&address).map_err(|it| it.refuse(why))
+        self.addresses.take(&Neighbours::of(address)).map_err(|it| it.refuse(why))
     }
 
     /// One more request from an address whose credential is no good. Others from
     /// there may have better ones.
     pub(crate) fn failure(&self, address: IpAddr) -> Result<(), Refusal> {
         let why = "too many bad credentials come from this address";
-        self.failures.take(&address).map_err(|it| it.refuse(why))
+        self.failures.take(&Neighbours::of(address)).map_err(|it| it.refuse(why))
     }
 
     /// Room for one more open stream of a user.

@@ -1,40 +1,43 @@
 //! Accepting connections, within limits, until the process drains.
 //!
 //! Written by hand because the framework's own loop has no header timeout, no
-//! connection cap and takes two framings at once. Survives running out of
+//! connection cap and takes two framings at once. In TLS, where there is a
+//! certificate, and then nobody is served without. Survives running out of
 //! descriptors; a peer that sends or takes nothing is let go. A drain closes the
 //! listener at once, and gives open connections a while to end by themselves.
 
 mod bare;
 mod framing;
-mod peers;
+mod idle;
+mod link;
+mod requests;
+mod socket;
 mod stall;
 mod wire;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, Request, Version, header};
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use ipnet::IpNet;
 use process::Lifecycle;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use tower::ServiceExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
-use crate::Config;
-use crate::problem::{Code, Refusal};
-use peers::Peers;
-use stall::{Stall, Streams, Watched};
+use crate::peer::{self, Neighbours};
+use crate::places::{Place, Places};
+use crate::{Config, metrics};
+use idle::Open;
+use link::Link;
+use requests::Requests;
+use socket::Socket;
+use stall::Streams;
 use wire::Wire;
 
 /// The pause after the system refused a connection for want of descriptors.
@@ -49,8 +52,12 @@ const SEND_BYTES: usize = 64 * 1024;
 /// Serves until the drain begins; open connections live on under `life`.
 pub(crate) async fn run(config: &Config, listener: TcpListener, router: Router, life: &Lifecycle) {
     let room = Arc::new(Semaphore::new(config.connections));
-    let peers = Peers::new(config.connections_per_peer);
+    let peers = Places::new(config.connections_per_peer);
     let builder = Arc::new(builder(config, life));
+    let proxies: Arc<[IpNet]> = config.proxies.as_slice().into();
+    if let Some(tls) = &config.tls {
+        tls.watch(life);
+    }
     loop {
         let accepted = tokio::select! {
             biased;
@@ -60,21 +67,28 @@ pub(crate) async fn run(config: &Config, listener: TcpListener, router: Router, 
         let Some((room, stream, address)) = accepted else {
             continue;
         };
-        let Some(place) = peers.enter(address.ip()) else {
+        // The connections of a proxy are those of all its clients.
+        let is_proxy = peer::is_of(address.ip(), &proxies);
+        let place = (!is_proxy).then(|| peers.enter(Neighbours::of(address.ip())));
+        if matches!(place, Some(None)) {
             tracing::debug!(%address, "a peer has as many connections as it may have");
+            metrics::CONNECTIONS_REFUSED.add(1, []);
             continue;
-        };
+        }
         let connection = Connection {
             builder: Arc::clone(&builder),
             router: router.clone(),
             life: life.clone(),
+            address,
+            held: Held { _held: Arc::new((room, place.flatten(), metrics::CONNECTIONS.hold([]))) },
+            proxies: Arc::clone(&proxies),
+            tls: config.tls.clone(),
+            head_timeout: config.head_timeout,
+            idle_timeout: config.idle_timeout,
             drain_timeout: config.drain_timeout,
         };
-        let wire = Wire::new(stream, config);
-        life.spawn_as("connections", async move {
-            connection.serve(wire).await;
-            drop((room, place));
-        });
+        let socket = Socket::new(stream, config);
+        life.spawn_as("connections", connection.serve(socket));
     }
 }
 
@@ -82,7 +96,7 @@ pub(crate) async fn run(config: &Config, listener: TcpListener, router: Router, 
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
     let room = Arc::clone(room).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, address)) => Some((room, stream, address)),
@@ -126,43 +140,70 @@ fn builder(config: &Config, life: &Lifecycle) -> Builder<Streams> {
     builder
 }
 
+/// What a connection takes up until it is closed. Lies in the extensions of its
+/// requests, for those who take the connection over.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    _held: Arc<(OwnedSemaphorePermit, Option<Place<Neighbours>>, process::metrics::Held)>,
+}
+
 struct Connection {
     builder: Arc<Builder<Streams>>,
     router: Router,
     life: Lifecycle,
+    address: SocketAddr,
+    held: Held,
+    proxies: Arc<[IpNet]>,
+    tls: Option<tls::Server>,
+    head_timeout: Duration,
+    idle_timeout: Duration,
     drain_timeout: Duration,
 }
 
 impl Connection {
-    async fn serve(self, wire: Wire) {
-        let (framing, begun) = (wire.framing(), wire.begun());
-        let router = self.router;
-        let service = service_fn(move |request: Request<Incoming>| {
-            begun.set();
-            let ambiguous = request.version() < Version::HTTP_2 && framing.is_ambiguous();
-            let router = router.clone();
-            async move {
-                if ambiguous {
-                    return Ok(refuse());
-                }
-                let response = router.oneshot(request.map(Body::new)).await?;
-                Ok::<_, Infallible>(match Stall::here() {
-                    Some(stall) => response.map(|body| Body::new(Watched { body, stall })),
-                    None => response,
-                })
-            }
-        });
-        let connection = self.builder.serve_connection(TokioIo::new(wire), service);
-        tokio::pin!(connection);
-        let ended = tokio::select! {
+    async fn serve(self, socket: Socket) {
+        let deadline = Instant::now() + self.head_timeout;
+        let link = tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
-            () = self.life.draining() => {
-                connection.as_mut().graceful_shutdown();
-                // Streams end now; what is left is a peer that takes nothing.
-                match timeout(self.drain_timeout, connection).await {
-                    Ok(ended) => ended,
-                    Err(_elapsed) => return,
+            () = self.life.draining() => return,
+            link = Link::open(socket, self.tls.as_ref(), deadline) => link,
+        };
+        if let Some(link) = link {
+            self.answer(Wire::new(link, deadline)).await;
+        }
+    }
+
+    async fn answer(self, wire: Wire) {
+        let open = Open::default();
+        let requests = Requests {
+            router: self.router,
+            address: self.address,
+            held: self.held,
+            proxies: self.proxies,
+            framing: wire.framing(),
+            begun: wire.begun(),
+            open: open.clone(),
+        };
+        let service = service_fn(move |request| requests.answer(request));
+        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(wire), service);
+        let idle = open.idle(self.idle_timeout);
+        tokio::pin!(connection, idle);
+        let mut is_idle = false;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => break ended,
+                () = self.life.draining() => {
+                    connection.as_mut().graceful_shutdown();
+                    // Streams end now; what is left is a peer that takes nothing.
+                    match timeout(self.drain_timeout, connection.as_mut()).await {
+                        Ok(ended) => break ended,
+                        Err(_elapsed) => return,
+                    }
+                }
+                () = idle.as_mut(), if !is_idle => {
+                    is_idle = true;
+                    connection.as_mut().graceful_shutdown();
                 }
             }
         };
@@ -170,13 +211,4 @@ impl Connection {
             tracing::debug!(error, "a connection ended badly");
         }
     }
-}
-
-/// Two statements of a body's length are one too many.
-fn refuse() -> Response {
-    let detail = "a request must state the length of its body once";
-    let mut response = Refusal::new(Code::InvalidRequest, detail).into_response();
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(header::CONNECTION, close);
-    response
 }

@@ -3,6 +3,7 @@
 use broker::{Epoch, Position};
 use http::HeaderMap;
 
+use crate::metrics;
 use crate::problem::Refusal;
 
 /// A position as clients name it: after an entry, or after the n-th of its
@@ -35,7 +36,9 @@ impl Mark {
         let Some(value) = headers.get("last-event-id").filter(|it| !it.is_empty()) else {
             return Ok(None);
         };
-        Self::parse("Last-Event-ID", value.to_str().unwrap_or_default()).map(Some)
+        let mark = Self::parse("Last-Event-ID", value.to_str().unwrap_or_default())?;
+        metrics::RESUMES.add(1, []);
+        Ok(Some(mark))
     }
 
     /// Where a reader begins that has what the mark says.

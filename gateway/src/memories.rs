@@ -23,9 +23,12 @@ use memory::{Author, Error, MAX_MEMORIES, MAX_QUERY_BYTES, MAX_TEXT_BYTES, Memor
 use pbjson_types::Timestamp;
 use proto::{Memory, UserId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::caller::Caller;
+use crate::document::words::Problem;
+use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract::{self, Query};
 use crate::problem::{Code, Refusal};
@@ -43,18 +46,24 @@ pub(crate) struct Params {
     cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Page {
+/// Some of a user's memories.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Memories)]
+pub(crate) struct Page {
     memories: Vec<Shown>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Shown {
+/// What is remembered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Memory)]
+pub(crate) struct Shown {
     id: String,
     text: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
     at: Option<Timestamp>,
+    /// `user` or `agent`.
     source: String,
 }
 
@@ -65,7 +74,18 @@ impl From<Memory> for Shown {
     }
 }
 
-/// `GET /v1/memories`
+/// Lists or searches memories
+#[utoipa::path(
+    get,
+    path = "/v1/memories",
+    tag = "memories",
+    params(parameters::User, parameters::Search, parameters::Page),
+    responses(
+        (status = 200, description = "The memories, the newest or the best match first",
+         body = Page),
+        refusals::Common,
+    ),
+)]
 pub(crate) async fn list(
     State(edge): Shared,
     caller: Caller,
@@ -129,14 +149,33 @@ impl std::fmt::Display for Place {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// What is to be remembered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Remember)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
+    #[schema(min_length = 1, max_length = 128, example = "u1")]
     user_id: Option<String>,
+    #[schema(min_length = 1, max_length = 4096, example = "prefers short answers")]
     text: String,
 }
 
-/// `POST /v1/memories`
+/// Remembers something
+///
+/// A text that is remembered already is the memory it was.
+#[utoipa::path(
+    post,
+    path = "/v1/memories",
+    tag = "memories",
+    request_body(content = Body, example = json!({"userId": "u1", "text": "prefers short answers"})),
+    responses(
+        (status = 201, description = "It is remembered", body = Shown),
+        (status = 409, description = "The user has too many memories", body = Problem,
+         content_type = "application/problem+json"),
+        refusals::Common,
+        refusals::Body,
+    ),
+)]
 pub(crate) async fn add(
     State(edge): Shared,
     caller: Caller,
@@ -187,7 +226,23 @@ impl FromRequestParts<Arc<Edge>> for Named {
     }
 }
 
-/// `DELETE /v1/memories/{id}`
+/// Forgets a memory
+#[utoipa::path(
+    delete,
+    path = "/v1/memories/{id}",
+    tag = "memories",
+    params(
+        ("id" = String, Path, description = "The memory",
+         example = "0198c0de-0000-7000-8000-000000000001"),
+        parameters::User,
+    ),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 404, description = "The user has no such memory", body = Problem,
+         content_type = "application/problem+json"),
+        refusals::Common,
+    ),
+)]
 pub(crate) async fn forget(
     State(edge): Shared,
     caller: Caller,
@@ -204,53 +259,48 @@ fn unknown() -> Refusal {
 }
 
 /// The body of `POST /agent/write/longterm`. Unknown fields are ignored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Longterm {
-    user_id: String,
+    #[schema(min_length = 1, max_length = 128, example = "u1")]
+    user_id: Option<String>,
+    #[schema(min_length = 1, max_length = 4096, example = "prefers short answers")]
     memory_info: String,
 }
 
-/// What that route answers, also when it refuses.
-#[derive(Debug, Serialize)]
+/// What that route answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LongtermWritten)]
 struct Written {
     success: bool,
     user_id: String,
-    message: String,
+    memory_id: String,
+    message: &'static str,
 }
 
-/// `POST /agent/write/longterm`
+/// Remembers something for an agent
+#[utoipa::path(
+    post,
+    path = "/agent/write/longterm",
+    tag = "compatible",
+    request_body(content = Longterm, example = json!({"user_id": "u1", "memory_info": "prefers short answers"})),
+    responses(
+        (status = 200, description = "It is remembered", body = Written),
+        (status = 409, description = "The user has too many memories", body = Problem,
+         content_type = "application/problem+json"),
+        refusals::Common,
+        refusals::Body,
+    ),
+)]
 pub(crate) async fn write(
     State(edge): Shared,
     caller: Caller,
-    body: Result<extract::Json<Longterm>, Refusal>,
-) -> Response {
-    let body = match body {
-        Ok(extract::Json(body)) => body,
-        Err(refusal) => return refused(String::new(), refusal),
-    };
-    let added = async {
-        let user = caller.user(Some(&body.user_id), "user_id")?;
-        kept(&edge, &user, &body.memory_info, "memory_info").await
-    };
-    match added.await {
-        Ok(_) => {
-            let message = "the memory is kept".to_owned();
-            let written = Written { success: true, user_id: body.user_id, message };
-            (unstored(), Json(written)).into_response()
-        }
-        Err(refusal) => refused(body.user_id, refusal),
-    }
-}
-
-fn refused(user_id: String, refusal: Refusal) -> Response {
-    let message = refusal.detail().to_owned();
-    let (problem, _document) = refusal.into_response().into_parts();
-    let written = Written { success: false, user_id, message };
-    let mut response = (problem.status, unstored(), Json(written)).into_response();
-    if let Some(after) = problem.headers.get(header::RETRY_AFTER) {
-        response.headers_mut().insert(header::RETRY_AFTER, after.clone());
-    }
-    response
+    extract::Json(body): extract::Json<Longterm>,
+) -> Result<Response, Refusal> {
+    let user = caller.user(body.user_id.as_deref(), "user_id")?;
+    let memory = kept(&edge, &user, &body.memory_info, "memory_info").await?;
+    let (user_id, message) = (user.to_string(), "the memory is kept");
+    let written = Written { success: true, user_id, memory_id: memory.id, message };
+    Ok((unstored(), Json(written)).into_response())
 }
 
 fn memories(edge: &Edge) -> Memories {

@@ -5,9 +5,13 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use proto::{InvalidId, Problem, TurnId, Violation};
 use serde::Serialize;
+
+use crate::access;
+use crate::limits::Exhausted;
+use crate::socket::handshake;
 
 /// Seconds after which to try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -22,8 +26,10 @@ pub(crate) enum Code {
     CrossSite,
     NotFound,
     UnknownTurn,
+    UnknownModel,
     MethodNotAllowed,
     NotAcceptable,
+    UpgradeRequired,
     BodyTimeout,
     TurnInProgress,
     TurnEnded,
@@ -40,6 +46,10 @@ pub(crate) enum Code {
     Misdirected,
     KeyReused,
     QueueFull,
+    TooManyRequests,
+    TooManyStreams,
+    TooManyTurns,
+    TooManySessions,
     MemoriesFull,
     Internal,
     Unavailable,
@@ -50,6 +60,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// The last part of the type's URN, its title and its HTTP status.
+    #[expect(clippy::too_many_lines, reason = "one table, a row for each code")]
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
         use StatusCode as S;
         match self {
@@ -59,11 +70,13 @@ impl Code {
             Self::Forbidden => ("forbidden", "Not allowed", S::FORBIDDEN),
             Self::CrossSite => ("cross_site", "Cross-site request refused", S::FORBIDDEN),
             Self::NotFound => ("not_found", "No such resource", S::NOT_FOUND),
+            Self::UnknownModel => ("model_not_found", "No such model", S::NOT_FOUND),
             Self::UnknownTurn => ("unknown_turn", "No such turn", S::NOT_FOUND),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", "Method not allowed", S::METHOD_NOT_ALLOWED)
             }
             Self::NotAcceptable => ("not_acceptable", "Not acceptable", S::NOT_ACCEPTABLE),
+            Self::UpgradeRequired => ("upgrade_required", "Upgrade required", S::UPGRADE_REQUIRED),
             Self::BodyTimeout => ("body_timeout", "Body took too long", S::REQUEST_TIMEOUT),
             Self::TurnInProgress => ("turn_in_progress", "A turn is in progress", S::CONFLICT),
             Self::TurnEnded => ("turn_ended", "The turn has ended", S::CONFLICT),
@@ -88,12 +101,22 @@ impl Code {
                 S::UNPROCESSABLE_ENTITY,
             ),
             Self::QueueFull => ("queue_full", "Queue is full", S::TOO_MANY_REQUESTS),
+            Self::TooManyRequests => {
+                ("too_many_requests", "Too many requests", S::TOO_MANY_REQUESTS)
+            }
+            Self::TooManyStreams => {
+                ("too_many_streams", "Too many open streams", S::TOO_MANY_REQUESTS)
+            }
+            Self::TooManyTurns => {
+                ("too_many_turns", "Too many unfinished turns", S::TOO_MANY_REQUESTS)
+            }
+            Self::TooManySessions => ("too_many_sessions", "Too many sessions", S::CONFLICT),
             Self::MemoriesFull => ("memories_full", "Too many memories", S::CONFLICT),
             Self::Internal => ("internal", "Internal error", S::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "Unavailable", S::SERVICE_UNAVAILABLE),
             Self::Draining => ("draining", "Server stops", S::SERVICE_UNAVAILABLE),
             Self::NoRoom => ("no_room", "No room left", S::INSUFFICIENT_STORAGE),
-            Self::Busy => ("busy", "Too many open streams", S::SERVICE_UNAVAILABLE),
+            Self::Busy => ("busy", "No room for one more", S::SERVICE_UNAVAILABLE),
         }
     }
 }
@@ -110,6 +133,12 @@ struct Document {
     /// How the turn that was meant has ended.
     #[serde(rename = "turnStatus", skip_serializing_if = "Option::is_none")]
     ended: Option<&'static str>,
+    /// The name of the request, as the log has it.
+    #[serde(rename = "requestId", skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
+    /// The limit that was reached.
+    #[serde(skip)]
+    exhausted: Option<Exhausted>,
 }
 
 impl Refusal {
@@ -125,12 +154,18 @@ impl Refusal {
                 turn_id: String::new(),
             },
             ended: None,
+            request: None,
+            exhausted: None,
         }))
     }
 
     /// A field of the request that is wrong.
     pub(crate) fn field(field: impl Into<String>, description: impl std::fmt::Display) -> Self {
-        let field = field.into();
+        let mut field = field.into();
+        if field.is_empty() {
+            // A field whose name is empty has a name all the same.
+            "\"\"".clone_into(&mut field);
+        }
         let description = format!("{description}");
         let mut refusal = Self::new(Code::InvalidRequest, format!("{field} {description}"));
         refusal.0.problem.violations.push(Violation { field, description });
@@ -156,6 +191,12 @@ impl Refusal {
     /// Says how the turn ended.
     pub(crate) fn ended(mut self, status: &'static str) -> Self {
         self.0.ended = Some(status);
+        self
+    }
+
+    /// Says which limit was reached, and when to come back.
+    pub(crate) fn exhausted(mut self, exhausted: Exhausted) -> Self {
+        self.0.exhausted = Some(exhausted);
         self
     }
 
@@ -221,13 +262,18 @@ impl From<broker::Error> for Refusal {
 }
 
 impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = self.status();
+    fn into_response(mut self) -> Response {
+        self.0.request = access::request_id();
+        let (status, exhausted) = (self.status(), self.0.exhausted);
         let mut response = (status, Json(&self.0)).into_response();
         response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(header::UPGRADE, handshake::WEBSOCKET);
+            headers.insert(header::SEC_WEBSOCKET_VERSION, handshake::VERSION);
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -239,7 +285,21 @@ impl IntoResponse for Refusal {
         ) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
+        if let Some(exhausted) = exhausted {
+            limit(headers, &exhausted);
+        }
         response
+    }
+}
+
+/// The headers that tell of a limit.
+fn limit(headers: &mut HeaderMap, exhausted: &Exhausted) {
+    headers.insert(header::RETRY_AFTER, exhausted.retry_after().into());
+    for (name, value) in
+        [("ratelimit-policy", exhausted.policy()), ("ratelimit", exhausted.limit())]
+    {
+        let value = HeaderValue::try_from(value).expect("a name and numbers are a header value");
+        headers.insert(HeaderName::from_static(name), value);
     }
 }
 
@@ -254,6 +314,12 @@ mod tests {
             serde_json::to_string(&refusal.0).unwrap(),
             r#"{"type":"urn:weir:problem:invalid_request","title":"Invalid request","status":400,"detail":"userId must not be empty","violations":[{"field":"userId","description":"must not be empty"}]}"#
         );
+    }
+
+    #[test]
+    fn a_field_whose_name_is_empty_is_named_all_the_same() {
+        let told = String::from_utf8(Refusal::field("", "is not known").to_json()).unwrap();
+        assert!(told.contains(r#""violations":[{"field":"\"\"","description":"#), "{told}");
     }
 
     #[test]

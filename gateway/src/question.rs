@@ -7,14 +7,15 @@ use http::HeaderMap;
 use proto::{Job, Message, Resume, TurnId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use crate::caller::Owned;
 use crate::problem::Refusal;
 
 /// The longest question, in bytes.
-const INPUT_BYTES: usize = 256 * 1024;
+pub(crate) const INPUT_BYTES: usize = 256 * 1024;
 /// The longest instructions, in bytes.
-const SYSTEM_BYTES: usize = 64 * 1024;
+pub(crate) const SYSTEM_BYTES: usize = 64 * 1024;
 /// Messages of history.
 const MESSAGES: usize = 200;
 /// The longest model name, in bytes.
@@ -25,7 +26,7 @@ const METADATA: (usize, usize, usize) = (16, 64, 512);
 const KEY_BYTES: usize = 255;
 
 /// What to do when the session has an unfinished turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Admission {
     /// Refuse.
@@ -38,23 +39,36 @@ pub(crate) enum Admission {
 }
 
 /// What becomes of a turn whose reader goes away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnDisconnect {
+    /// It goes on.
     #[default]
     Continue,
+    /// It is stopped after a grace.
     Cancel,
 }
 
 /// The body of `POST /v1/sessions/{session}/turns`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Ask)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Body {
+    /// Who asks; with authentication on, whom the credential names.
+    #[schema(min_length = 1, max_length = 128, example = "u1")]
     pub(crate) user_id: Option<String>,
+    /// The question.
+    #[schema(min_length = 1, max_length = 262_144, example = "What is Weir?")]
     input: String,
+    /// What was said before, for a session that is new.
     #[serde(default)]
+    #[schema(max_items = 200)]
     messages: Vec<Said>,
+    /// Instructions, behind those of the operator.
+    #[schema(max_length = 65_536)]
     system: Option<String>,
+    /// A model that the agent offers, as `provider/name`.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_./:@+-]+$")]
     model: Option<String>,
     #[serde(default)]
     admission: Admission,
@@ -65,8 +79,10 @@ pub(crate) struct Body {
 }
 
 /// One message of a history. Unknown fields are left to the caller to judge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Said {
+    /// `user`, `assistant` or `tool`.
+    #[schema(pattern = "^(user|assistant|tool)$", example = "user")]
     pub(crate) role: String,
     pub(crate) content: String,
 }
@@ -78,6 +94,8 @@ pub(crate) struct Question {
     pub(crate) turn: TurnId,
     /// Whether the client can repeat it safely.
     pub(crate) keyed: bool,
+    /// Whether the session was made for this question alone.
+    pub(crate) made: bool,
     pub(crate) admission: Admission,
     pub(crate) job: Job,
 }
@@ -122,6 +140,27 @@ impl Question {
         };
         check(&body)?;
         Ok(Self::new(session, body, None, Admission::Enqueue))
+    }
+
+    /// With a client's instructions for this turn, which it gave in `field`.
+    pub(crate) fn instructed(mut self, field: &str, system: String) -> Result<Self, Refusal> {
+        check_length(field, &system, SYSTEM_BYTES)?;
+        self.job.system = system;
+        Ok(self)
+    }
+
+    /// A question, or decisions in its place, that another dialect has read and
+    /// checked; `asked` is what makes two requests the same. It waits behind an
+    /// unfinished turn.
+    pub(crate) fn read(
+        session: Owned,
+        job: Job,
+        key: Option<&str>,
+        asked: &impl Serialize,
+    ) -> Self {
+        let same = (session.id.as_str(), asked);
+        let fingerprint = key.map(|_| fingerprint(&same)).unwrap_or_default().into();
+        Self::of(session, key, Admission::Enqueue, Job { fingerprint, ..job })
     }
 
     /// Decisions about the pending calls of an interrupted turn, whose form is
@@ -187,7 +226,7 @@ impl Question {
             submitted: Some(proto::timestamp(process::clock::now())),
             ..job
         };
-        Self { session, turn, keyed: key.is_some(), admission, job }
+        Self { session, turn, keyed: key.is_some(), made: false, admission, job }
     }
 
     /// The question's own words; none for decisions.
@@ -204,9 +243,13 @@ impl From<Said> for Message {
 
 impl Canonical<'_> {
     fn fingerprint(&self) -> Vec<u8> {
-        let bytes = serde_json::to_vec(self).expect("texts and lists of texts are always JSON");
-        Sha256::digest(bytes).to_vec()
+        fingerprint(self)
     }
+}
+
+fn fingerprint(asked: &impl Serialize) -> Vec<u8> {
+    let bytes = serde_json::to_vec(asked).expect("texts and lists of texts are always JSON");
+    Sha256::digest(bytes).to_vec()
 }
 
 fn check(body: &Body) -> Result<(), Refusal> {
@@ -235,14 +278,14 @@ fn check(body: &Body) -> Result<(), Refusal> {
     check_metadata(&body.metadata)
 }
 
-fn check_text(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
+pub(crate) fn check_text(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
     if text.trim().is_empty() {
         return Err(Refusal::field(field, "must not be empty"));
     }
     check_length(field, text, most)
 }
 
-fn check_length(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
+pub(crate) fn check_length(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
     if text.len() <= most {
         return Ok(());
     }
@@ -250,7 +293,7 @@ fn check_length(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
     Err(Refusal::field(field, why))
 }
 
-fn check_model(model: &str) -> Result<(), Refusal> {
+pub(crate) fn check_model(model: &str) -> Result<(), Refusal> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@+".contains(&b);
     if !model.is_empty() && model.len() <= MODEL_BYTES && model.bytes().all(plain) {
         return Ok(());
@@ -258,7 +301,7 @@ fn check_model(model: &str) -> Result<(), Refusal> {
     Err(Refusal::field("model", format!("must be 1 to {MODEL_BYTES} letters, digits or -_./:@+")))
 }
 
-fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
+pub(crate) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
     let (most, name_bytes, value_bytes) = METADATA;
     if metadata.len() > most {
         return Err(Refusal::field("metadata", format!("must have at most {most} entries")));

@@ -89,7 +89,7 @@ pub(crate) async fn list(
     let user = caller.user(params.user.as_deref(), "userId")?;
     let limit = params.limit.as_deref().map_or(Ok(PAGE), |it| limit(it, MAX_PAGE))?;
     let after = params.cursor.as_deref().map(Place::parse).transpose()?;
-    let page = edge.within(page(&edge, &user, after.as_ref(), limit)).await?;
+    let page = edge.list(&user, page(&edge, &user, after.as_ref(), limit)).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)))
 }
 

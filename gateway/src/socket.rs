@@ -20,6 +20,7 @@ use axum::response::Response;
 use http::StatusCode;
 use proto::SessionId;
 use serde::Deserialize;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::access;
@@ -85,7 +86,7 @@ pub(crate) async fn open(
         converse(&owner, (session, room), handshake, speech).await;
         drop(held);
     });
-    edge.life.spawn_as("sockets", conversation);
+    edge.life.spawn_as("sockets", conversation.in_current_span());
     Ok(response)
 }
 

@@ -7,13 +7,15 @@ use std::time::Duration;
 use broker::{Error, Pending, Sequence};
 use proto::{SessionState, Status, TurnId};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
-use crate::cancel;
 use crate::edge::Edge;
 use crate::keys::{self, Claimed};
+use crate::openai;
 use crate::problem::{Code, Refusal};
 use crate::question::{Admission, Question};
 use crate::turn::{self, Found, turn_of};
+use crate::{access, cancel, metrics, trace};
 
 /// How often a session may change under a submit before it is refused.
 const TRIES: usize = 4;
@@ -53,14 +55,29 @@ pub(crate) async fn submit_beside<T>(
 
 /// Submits a question. `Ok` means that it is stored.
 async fn submit(edge: &Arc<Edge>, question: &Question) -> Result<Standing, Refusal> {
+    process::trace::turn(&question.turn.to_string());
     let result = submit_once(edge, question).await;
+    if let Ok(standing) = &result {
+        taken(standing, question.turn);
+    }
     result.map_err(|it| it.in_doubt(question.turn, question.keyed))
+}
+
+/// Tells of a question that was taken.
+fn taken(standing: &Standing, turn: TurnId) {
+    access::made(turn);
+    let standing = match standing {
+        Standing::New => "new",
+        Standing::Unfinished | Standing::Known(_) => "repeated",
+    };
+    metrics::QUESTIONS.add(1, [standing]);
 }
 
 /// A key that was used before has its turn in the queue or in the log. The
 /// queue alone remembers a finished turn only for a while, and would take it
 /// again.
 async fn submit_once(edge: &Arc<Edge>, question: &Question) -> Result<Standing, Refusal> {
+    openai::may_ask(edge, question).await?;
     if !question.keyed {
         return admit(edge, question).await;
     }
@@ -85,6 +102,7 @@ async fn submit_once(edge: &Arc<Edge>, question: &Question) -> Result<Standing, 
 }
 
 async fn admit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
+    edge.limits.turns.may(&edge.broker, &question.session).await?;
     if question.admission == Admission::Reject {
         return submit_alone(edge, question).await;
     }
@@ -159,7 +177,9 @@ async fn place(
     admission: broker::Admission,
 ) -> Result<Option<Standing>, Refusal> {
     let queue = &edge.broker.queue;
-    match queue.submit(&question.session, &question.job, admission).await {
+    let (span, job) = trace::publish(question.turn, &question.job);
+    let submitted = queue.submit(&question.session, &job, admission).instrument(span).await;
+    match submitted {
         Ok(broker::Submitted::Accepted(_)) => Ok(Some(Standing::New)),
         Ok(broker::Submitted::Duplicate) => match known(edge, question).await? {
             Some(standing) => Ok(Some(standing)),

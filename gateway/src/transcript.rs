@@ -19,7 +19,7 @@ use axum::response::IntoResponse;
 use broker::{Bucket, Error, Key, Pending, Stored};
 use http::header;
 use prost::Message as _;
-use proto::{FORMAT, Session, Status, Transcript};
+use proto::{FORMAT, Message, Session, Status, Transcript};
 use serde::Deserialize;
 
 use crate::caller::Caller;
@@ -100,6 +100,17 @@ async fn turns(edge: &Edge, session: &Session) -> Result<Option<Vec<Shown>>, Ref
     }
     wait(pending, last.as_ref(), &mut shown);
     Ok(Some(shown))
+}
+
+/// What is kept of a turn that a session has had.
+pub(crate) async fn kept(
+    edge: &Edge,
+    session: &Session,
+    turn: &str,
+) -> Result<Option<Vec<Message>>, Error> {
+    let turns = transcript(edge, session).await?.turns;
+    let kept = turns.into_iter().find(|it| it.turn_id == turn).map(|it| it.messages);
+    Ok(kept.filter(|it| !it.is_empty()))
 }
 
 /// The turns of a session that are kept; none of one that is being erased.

@@ -10,11 +10,15 @@ use broker::{Log, Sequence};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use proto::Session;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer;
 use crate::caller::Caller;
 use crate::cancel::OnDisconnect;
+use crate::dialect::answer::Answer;
 use crate::dialect::native::Native;
+use crate::document::words::{Event, Problem};
+use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract::{self, InSession};
 use crate::mark::{Mark, position};
@@ -42,16 +46,44 @@ pub(crate) struct Wanted {
     has: Option<Mark>,
 }
 
-#[derive(Debug, Serialize)]
+/// That a question was accepted.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Receipt {
+pub(crate) struct Receipt {
     session_id: String,
-    turn_id: String,
+    pub(crate) turn_id: String,
     /// The turn comes after this.
-    position: String,
+    pub(crate) position: String,
 }
 
-/// `POST /v1/sessions/{session}/turns`
+/// Asks a question
+///
+/// `Accept: text/event-stream` gets the turn as it comes, until its end; JSON gets
+/// it when it has ended; `Prefer: respond-async` gets a receipt at once.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{session}/turns",
+    tag = "sessions",
+    params(parameters::Session, parameters::Asking),
+    request_body(content = Body, example = json!({"userId": "u1", "input": "What is Weir?"})),
+    responses(
+        (status = 200, description = "The turn", content(
+            (Answer = "application/json"),
+            (Event = "text/event-stream"),
+        )),
+        (status = 202, description = "The question is accepted", body = Receipt),
+        (status = 406, description = "Neither form is acceptable", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 409, description = "A turn is in progress, or the user has too many sessions",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "A part of the turn is no longer kept", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key was used for another question",
+         body = Problem, content_type = "application/problem+json"),
+        refusals::Common,
+        refusals::Body,
+    ),
+)]
 pub(crate) async fn ask(
     State(edge): Shared,
     caller: Caller,
@@ -98,6 +130,19 @@ impl Wanted {
 }
 
 async fn receipt(edge: &Arc<Edge>, question: &Question) -> Result<Response, Refusal> {
+    let receipt = submit(edge, question).await?;
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            header::HeaderName::from_static("preference-applied"),
+            HeaderValue::from_static("respond-async"),
+        ),
+    ];
+    Ok((StatusCode::ACCEPTED, headers, Json(receipt)).into_response())
+}
+
+/// Submits a question, for those who follow its turn by other ways.
+pub(crate) async fn submit(edge: &Arc<Edge>, question: &Question) -> Result<Receipt, Refusal> {
     let log = &edge.broker.log;
     let accepted = async {
         let (last, standing) = submit_beside(edge, question, log.last(&question.session)).await?;
@@ -112,19 +157,11 @@ async fn receipt(edge: &Arc<Edge>, question: &Question) -> Result<Response, Refu
     };
     let doubt = |it: Refusal| it.in_doubt(question.turn, question.keyed);
     let after = edge.within(accepted).await.map_err(doubt)?;
-    let receipt = Receipt {
+    Ok(Receipt {
         session_id: question.session.id.to_string(),
         turn_id: question.turn.to_string(),
         position: position(log.epoch(), after).to_string(),
-    };
-    let headers = [
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::HeaderName::from_static("preference-applied"),
-            HeaderValue::from_static("respond-async"),
-        ),
-    ];
-    Ok((StatusCode::ACCEPTED, headers, Json(receipt)).into_response())
+    })
 }
 
 /// The place of the session that a turn's first entry follows: a reader goes on

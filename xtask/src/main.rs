@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask test | check | bench | chaos | fake-model`.
+//! The project's own commands: `cargo xtask test | check | bench | chaos |
+//! picture | fake-model`.
 //!
 //! Light on purpose: it is built first on a fresh machine. What needs the
-//! workspace's crates lives in `xtask/bench` and `xtask/chaos` and is started
-//! from here.
+//! workspace's crates lives in `xtask/bench`, `xtask/chaos` and `xtask/picture`
+//! and is started from here.
 
 mod step;
 mod tools;
@@ -47,6 +48,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Pictures for `docs/`, of what runs: `cargo xtask picture trace`.
+    #[command(disable_help_flag = true)]
+    Picture {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// The scripted model as a process of its own.
     #[command(disable_help_flag = true)]
     FakeModel {
@@ -67,6 +74,7 @@ fn main() -> ExitCode {
         Task::Bench { options } => bench("run", &options),
         Task::Chaos { options } => chaos(&options),
         Task::FakeModel { options } => bench("fake-model", &options),
+        Task::Picture { options } => picture(&options),
     };
     step::exit(ended)
 }
@@ -107,6 +115,15 @@ fn chaos(options: &[String]) -> Result<Ended> {
     let mut chaos = built_with_weir("chaos")?;
     chaos.arg("--weir").arg(tools::target().join("release/weir")).args(options);
     step::last(chaos)
+}
+
+/// What it draws is no measurement: a plain build will do.
+fn picture(options: &[String]) -> Result<Ended> {
+    Tools::new().nats_server()?;
+    run("build", &mut cargo(["build", "--locked", "--package", "weir", "--package", "picture"]))?;
+    let mut picture = std::process::Command::new(tools::target().join("debug/picture"));
+    picture.current_dir(tools::root()).args(options);
+    step::last(picture)
 }
 
 /// A release build of a tool and of `weir`.

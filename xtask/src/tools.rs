@@ -22,6 +22,10 @@ const MCP_NPM: [&str; 3] = [
     "@modelcontextprotocol/server-memory@2026.8.31",
 ];
 const MCP_PYTHON: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19"];
+const SDK_PYTHON: [&str; 1] = ["openai==3.54.0"];
+/// The last one that runs on Node 20.
+const SDK_NPM: [&str; 1] = ["openai@6.30.1"];
+const SCHEMATHESIS: [&str; 1] = ["schemathesis==4.32.5"];
 const DENY: [&str; 2] = ["cargo-deny", "=0.20.2"];
 
 /// The workspace's folder.
@@ -58,8 +62,11 @@ impl Tools {
         let tools = Self::new();
         tools.nats_server()?;
         tools.obtain_buf()?;
-        tools.mcp_npm()?;
+        tools.node("mcp", &MCP_NPM)?;
         tools.mcp_python()?;
+        tools.node("sdk", &SDK_NPM)?;
+        tools.python("sdk-python", &SDK_PYTHON, "openai")?;
+        tools.python("schemathesis", &SCHEMATHESIS, "schemathesis")?;
         tools.cargo_tool("nextest", NEXTEST)?;
         tools.cargo_tool("deny", DENY)?;
         if browser {
@@ -113,16 +120,16 @@ impl Tools {
         npm
     }
 
-    /// Published MCP servers that run on Node.
-    fn mcp_npm(&self) -> Result<()> {
+    /// Published packages that run on Node.
+    fn node(&self, folder: &str, packages: &[&str]) -> Result<()> {
         let installed = |package: &str| {
             let (name, version) = package.rsplit_once('@').unwrap_or((package, ""));
-            let manifest = self.folder.join("mcp/node_modules").join(name).join("package.json");
-            let manifest = std::fs::read_to_string(manifest).unwrap_or_default();
-            manifest.contains(&format!("\"version\": \"{version}\""))
+            let modules = self.folder.join(folder).join("node_modules");
+            let manifest = std::fs::read_to_string(modules.join(name).join("package.json"));
+            manifest.unwrap_or_default().contains(&format!("\"version\": \"{version}\""))
         };
-        if !MCP_NPM.iter().all(|it| installed(it)) {
-            let npm = run("MCP servers on Node", self.npm("mcp").args(MCP_NPM));
+        if !packages.iter().all(|it| installed(it)) {
+            let npm = run(&packages.join(" "), self.npm(folder).args(packages));
             npm.context("they come with npm, a part of Node")?;
         }
         Ok(())
@@ -133,21 +140,24 @@ impl Tools {
         if !self.has("git") {
             apt(&["git"])?;
         }
-        let folder = self.folder.join("mcp-python");
+        self.python("mcp-python", &MCP_PYTHON, "mcp_server_time, mcp_server_git")
+    }
+
+    /// Published packages that run on Python, and can be imported.
+    fn python(&self, folder: &str, packages: &[&str], modules: &str) -> Result<()> {
+        let place = self.folder.join(folder);
         let installed = |package: &str| {
             let name = package.replace('-', "_").replace("==", "-");
-            folder.join(format!("{name}.dist-info")).is_dir()
+            place.join(format!("{name}.dist-info")).is_dir()
         };
         // Some of what they need is built for one version of Python.
         let imported = || {
             let mut python = Command::new("python3");
-            python
-                .env("PYTHONPATH", &folder)
-                .args(["-c", "import mcp_server_time, mcp_server_git"]);
+            python.env("PYTHONPATH", &place).args(["-c", &format!("import {modules}")]);
             works(&mut python)
         };
-        if !MCP_PYTHON.iter().all(|it| installed(it)) || !imported() {
-            run("MCP servers on Python", self.pip("mcp-python")?.args(MCP_PYTHON))?;
+        if !packages.iter().all(|it| installed(it)) || !imported() {
+            run(&packages.join(" "), self.pip(folder)?.args(packages))?;
         }
         Ok(())
     }

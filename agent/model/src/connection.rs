@@ -96,9 +96,12 @@ impl Connection {
     pub(crate) async fn post(
         &self,
         path: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: &Value,
     ) -> Result<Response, Failure> {
+        if let Some(context) = process::trace::current() {
+            context.write(&mut headers);
+        }
         let url = place::below(&self.base, path);
         let sent = self.client.post(url).headers(headers).json(body).send().await;
         let response = sent.map_err(|error| {

@@ -10,8 +10,10 @@ use futures::StreamExt as _;
 use model::{Answer, Failure, Model, Prompt, Said};
 use proto::{ToolCall, code};
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument as _;
 
-use crate::Times;
+use crate::metrics::{self, Asking};
+use crate::{Times, trace};
 
 /// The longest pause between two tries of a model that names none itself, and
 /// the longest that is waited for one while there is another to be asked.
@@ -54,6 +56,7 @@ pub(crate) async fn ask<H: Hear>(
         if wait.shown || last || !helps {
             return Err(first.unwrap_or(failure));
         }
+        metrics::instead(model.name());
         tracing::warn!(
             model = model.name(),
             failed.code = failure.code,
@@ -76,7 +79,13 @@ async fn insist<H: Hear>(
     let mut pause = wait.times.retry_pause;
     let mut retries = wait.times.retries;
     loop {
-        let failure = match relay(model.stream(prompt.clone()), wait, into).await {
+        let span = trace::chat(model.name());
+        let mut measured = Asking::begin(model.name());
+        let asking = relay(model.stream(prompt.clone()), (wait, &mut measured), into);
+        let asked = asking.instrument(span.clone()).await;
+        measured.ended(asked.as_ref().err().map(|it| it.code));
+        trace::answered(&span, asked.as_ref().map(|it| it.finish));
+        let failure = match asked {
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,
         };
@@ -88,6 +97,7 @@ async fn insist<H: Hear>(
         if !again || retries == 0 {
             return Err(failure);
         }
+        metrics::again(model.name());
         tracing::info!(
             model = model.name(),
             failed.code = failure.code,
@@ -138,7 +148,7 @@ impl Wait {
 
 async fn relay<H: Hear>(
     mut answer: Answer,
-    wait: &mut Wait,
+    (wait, measured): (&mut Wait, &mut Asking),
     into: &mut H,
 ) -> Result<Reply, Failure> {
     let mut calls = Vec::new();
@@ -146,12 +156,16 @@ async fn relay<H: Hear>(
     loop {
         let said = wait.next(&mut answer, come).await?;
         come = true;
+        measured.piece();
         match said {
             Said::Composing => {}
             Said::ToolCall(call) => calls.push(call),
             Said::Finished(finish) => return Ok(Reply { calls, finish }),
-            said @ (Said::Text(_) | Said::Reasoning(_) | Said::Citation(_) | Said::Usage(_)) => {
-                into.hear(said)?;
+            said @ (Said::Text(_) | Said::Reasoning(_) | Said::Citation(_)) => into.hear(said)?,
+            Said::Usage(usage) => {
+                trace::used(&usage);
+                measured.used(&usage);
+                into.hear(Said::Usage(usage))?;
             }
         }
     }

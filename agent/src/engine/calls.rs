@@ -6,13 +6,16 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use proto::ask_event::Kind;
 use proto::{LedgerCall, LedgerCallState as State, PendingCall, ToolCall, ToolResult};
 use tool::{Call, Effect, Output};
+use tracing::Instrument as _;
 
 use super::turn::Turn;
 use super::{Engine, Stop, cite, conversation};
 use crate::Verdict;
 use crate::ledger::Unwritten;
+use crate::metrics::Calling;
 use crate::review::Answer;
 use crate::tools::Offered;
+use crate::trace;
 
 /// The longest arguments of a call, in bytes.
 const MAX_ARGUMENTS: usize = 64 * 1024;
@@ -197,7 +200,13 @@ impl Engine {
                 let session = turn.question.key.session.clone();
                 let id = call.call_id.clone();
                 tracing::debug!(tool = call.name, call = id, "calling");
-                tool.call(Call { session, id, arguments }).await
+                let span = trace::tool(&call.name, &id);
+                let calling = tool.call(Call { session, id, arguments });
+                let measured = Calling::begin(&call.name);
+                let output = calling.instrument(span.clone()).await;
+                measured.ended(&output);
+                trace::called(&span, &output);
+                output
             }
             Err(why) => Output::error(why),
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use model::{Failure, Model};
 use pbjson_types::Timestamp;
 use proto::ask_event::Kind;
-use proto::{Citation, Message, Resume, TranscriptTurn};
+use proto::{Citation, Message, Resume, TranscriptTurn, event};
 
 use super::cite::Sources;
 use super::{conversation, too_long};
@@ -165,6 +165,7 @@ impl<'a> Turn<'a> {
             model: kept(self.models.first().map_or("", |it| it.name())),
             system: kept(self.instructions()),
             sources: self.sources().kept(),
+            ending: event::Kind::from(end.clone()).ending().unwrap_or_default().into(),
         }
     }
 }

@@ -10,6 +10,8 @@ mod faults;
 #[cfg(test)]
 mod knowledge;
 #[cfg(test)]
+mod measured;
+#[cfg(test)]
 mod models;
 #[cfg(test)]
 mod prompts;

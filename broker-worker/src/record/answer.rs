@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-/// What is kept of it, in bytes.
-pub(crate) const MOST_BYTES: usize = 16 * 1024;
+/// What is kept of it, in bytes: lists read the records of all sessions of a user.
+pub(crate) const MOST_BYTES: usize = 1024;
 /// What stands between what the model says before it calls a tool and after.
 const BETWEEN_STEPS: &str = "\n\n";
 

@@ -180,6 +180,9 @@ fn only_the_beginning_of_what_is_long_is_kept() {
     let record = after(&[news]);
     assert_eq!(record.question.len(), MOST_BYTES - 1);
     assert_eq!(record.error.len(), ERROR_BYTES);
+    let answer = "y".repeat(MOST_BYTES);
+    let size = SessionRecord { answer, ..record }.encoded_len();
+    assert!(size <= 4 * 1024, "{size} bytes: lists read 10,000 of them");
 }
 
 #[test]

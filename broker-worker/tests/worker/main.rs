@@ -4,7 +4,9 @@
 
 mod agent;
 mod hostile;
+mod measured;
 mod queues;
+mod records;
 mod shop;
 mod waits;
 

@@ -163,6 +163,13 @@ pub(crate) struct Access {
     pub(crate) unencrypted: bool,
 }
 
+impl Access {
+    /// Whether a key is shown.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some() || self.key_file.is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Command;

@@ -98,7 +98,8 @@ fn age(seconds: u64) -> String {
 }
 
 /// Columns as wide as what is in them; the last one ends the line.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+/// Cells under each other.
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -96,7 +96,7 @@ async fn a_taken_port_and_an_absent_nats_are_one_clear_line_and_exit_code_1() ->
     drop(held);
     let absent = format!("gateway --http 127.0.0.1:0 --nats nats://{taken}");
     refused(&absent, &taken.to_string()).await?;
-    refused("up --ephemeral --http 0.0.0.0:0 --grpc 127.0.0.1:0", "loopback").await
+    refused("up --ephemeral --http 0.0.0.0:0 --grpc 127.0.0.1:0", "--api-keys").await
 }
 
 #[tokio::test]

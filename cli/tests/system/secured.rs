@@ -2,6 +2,10 @@
 //! user of its own that may do its part and no more.
 
 use anyhow::{Context as _, Result};
+use broker::nats::{Config, Declare, Security, open};
+use broker::{Bucket, Key};
+use prost::Message as _;
+use proto::{Ending, Session, SessionRecord};
 use serde_json::{Value, json};
 use testkit::model::Script;
 use testkit::nats::{Server, Shipped};
@@ -141,6 +145,28 @@ async fn roles(shipped: &Shipped, file: &str) -> Result<[Weir; 3]> {
     Ok([gateway, worker, agent])
 }
 
+/// What the list of conversations shows of a session, once its turn has ended
+/// there.
+async fn record_that_ended(shipped: &Shipped, id: &str) -> Result<SessionRecord> {
+    let ca = Some(shipped.authority().ca());
+    let security = Security { ca, ..Security::default() };
+    let operator = Config::new(shipped.url("operator"));
+    let config = Config { declare: Declare::Never, security, ..operator };
+    let broker = open(config).await?;
+    let session = Session::parse("test_user", id).map_err(|why| anyhow::anyhow!("{why:?}"))?;
+    let ended = async {
+        loop {
+            let found = broker.records.get(Bucket::Sessions, &Key::session(&session)).await?;
+            let record = found.map(|it| SessionRecord::decode(it.value)).transpose()?;
+            if let Some(record) = record.filter(|it| it.ending() != Ending::Unspecified) {
+                return Ok(record);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), ended).await?
+}
+
 #[tokio::test]
 async fn tools_reviews_and_memories_need_no_more_rights_than_are_shipped() -> Result<()> {
     let (shipped, around) = tokio::try_join!(Shipped::one(), Surroundings::start())?;
@@ -185,10 +211,12 @@ async fn tools_reviews_and_memories_need_no_more_rights_than_are_shipped() -> Re
     }
     assert_eq!(client.memories().await?["memories"], json!([]));
 
-    assert_eq!(client.erase("s").await?, 204);
+    assert_eq!(client.erase("s").await?, 200);
     assert_eq!(client.session("s").await?["status"], "not_found");
     let fresh = text(&client.ask("s", "hello").await?.read_until(is_end).await?);
     assert_eq!(fresh, testkit::model::echo("hello", 1), "nothing is left of what was erased");
+    let record = record_that_ended(&shipped, "s").await?;
+    assert_eq!((record.title.as_str(), record.answer), ("hello", fresh));
     for process in [&gateway, &worker, &agent] {
         let said = process.output().stderr.join("\n");
         let denied = ["WARN", "ERROR", "ermission", "a ledger is left"];

@@ -81,6 +81,11 @@ impl Client {
         Self { user: user.to_owned(), ..self.clone() }
     }
 
+    /// With a connection of its own for every request.
+    pub(crate) fn apart(self) -> Result<Self> {
+        Ok(Self { http: reqwest::Client::builder().pool_max_idle_per_host(0).build()?, ..self })
+    }
+
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.base))
     }

@@ -1,14 +1,18 @@
 //! What every process needs to live and stop: tasks with an owner, telemetry,
-//! the clock and the environment.
+//! metrics, the admin address, amounts, the clock and the environment.
 //!
 //! Knows nothing of sessions, brokers or HTTP routes.
 
+pub mod admin;
+pub mod amount;
 pub mod clock;
 pub mod environment;
 mod files;
 mod lifecycle;
-mod telemetry;
+pub mod metrics;
+pub mod telemetry;
+pub mod trace;
 
 pub use files::raise_file_limit;
 pub use lifecycle::{Died, Lifecycle, Outcome};
-pub use telemetry::telemetry;
+pub use telemetry::{Telemetry, telemetry};

@@ -42,6 +42,11 @@ impl<C: Noted> Journal<C> {
         self.seen.borrow().clone()
     }
 
+    /// Looks at all calls where they are: copies of many cost much.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[C]) -> T) -> T {
+        look(&self.seen.borrow())
+    }
+
     /// Notes a call. The guard is told how it ends.
     pub(crate) fn begin(self: &Arc<Self>, call: C) -> Guard<C> {
         let mut index = 0;

@@ -2,12 +2,14 @@
 //! model and a browser. Development only.
 
 pub mod browser;
+pub mod collector;
 pub mod cost;
 mod journal;
 pub mod mcp;
 pub mod model;
 pub mod nats;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod sse;
 

@@ -44,7 +44,7 @@ pub(crate) async fn ids(
     path: OfUser,
 ) -> Result<impl IntoResponse, Refusal> {
     let user = caller.user(Some(&named_user(path)?), "user_id")?;
-    let all = edge.within(async { Ok(of_user(&edge, &user).await?) }).await?;
+    let all = edge.list(&user, async { Ok(of_user(&edge, &user).await?) }).await?;
     let session_ids = all.into_iter().take(MOST).map(|it| it.session.id.to_string()).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Ids { session_ids })))
 }
@@ -71,7 +71,7 @@ pub(crate) async fn active(
     path: OfUser,
 ) -> Result<impl IntoResponse, Refusal> {
     let user = caller.user(Some(&named_user(path)?), "user_id")?;
-    let latest = edge.within(latest(&edge, &user)).await?;
+    let latest = edge.list(&user, latest(&edge, &user)).await?;
     let active_session_id = latest.map(|it| it.to_string()).unwrap_or_default();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Active { active_session_id })))
 }

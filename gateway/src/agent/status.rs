@@ -24,7 +24,7 @@ use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::problem::Refusal;
 use crate::standing::Standing;
-use crate::{entries, record, turn};
+use crate::{entries, record, transcript, turn};
 
 /// Everything there is to say.
 #[derive(Debug, Serialize, ToSchema)]
@@ -170,7 +170,8 @@ async fn answer(
         entries::of_turn(edge.broker.log.as_ref(), session, last, take).await?;
         (turn::turn_of(state), state.ending())
     } else if let Some(record) = &known.record {
-        gathering.kept(record);
+        let said = transcript::kept(edge, session, &record.turn_id).await?;
+        gathering.kept(record, said);
         (record.turn_id.parse().ok(), record.ending())
     } else {
         return Ok(None);

@@ -113,7 +113,7 @@ fn known(keys: Vec<Key>, before: &Known) -> Known {
 fn warn_of_readers(file: &File) {
     if file.is_open_to_others() {
         let path = file.path().display();
-        tracing::warn!(file = %path, "everybody may read or change the API keys; chmod 600 is right");
+        tracing::warn!(file = %path, "others may read or change the API keys; chmod 600 is right");
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::keys::Role;
-use super::{Bad, Verifier, expires_at};
+use super::{Bad, Verifier, expires_at, milliseconds, now};
 use crate::caller::{Caller, Ends, Principal, Source};
 use crate::document::refusals;
 use crate::edge::{Edge, Shared};
@@ -271,6 +271,12 @@ fn principal(verifier: &Verifier, claims: Claims) -> Result<Principal, Bad> {
                     return Err(Bad::Invalid("its API key has become somebody else's"));
                 }
             }
+            if entry.key.has_expired(now()) {
+                return Err(Bad::Expired);
+            }
+            // The key may end earlier now than when the ticket was made.
+            let expires = entry.key.expires.map(|it| expires_at(milliseconds(it)));
+            ends.at = ends.at.into_iter().chain(expires).min();
             ends.revoked = Some(entry.revoked);
             Source::Key(Arc::from(id))
         }

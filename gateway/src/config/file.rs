@@ -128,18 +128,15 @@ impl Reader {
 
     /// What is wrong, or not known.
     fn wrong(self) -> Option<(String, String)> {
-        let unknown = "is not known".to_owned();
+        let unknown = |key: String| Some((key, "is not known".to_owned()));
         self.wrong.or_else(|| {
-            self.table.into_iter().find_map(|(section, left)| match left {
-                Value::Table(left) => {
-                    let known = SECTIONS.contains(&section.as_str());
-                    match left.into_iter().next() {
-                        Some((key, _)) => Some((format!("{section}.{key}"), unknown.clone())),
-                        None if known => None,
-                        None => Some((section, unknown.clone())),
-                    }
+            self.table.into_iter().find_map(|(section, left)| {
+                let Value::Table(left) = left else { return unknown(section) };
+                match left.into_iter().next() {
+                    Some((key, _)) => unknown(format!("{section}.{key}")),
+                    None if SECTIONS.contains(&section.as_str()) => None,
+                    None => unknown(section),
                 }
-                _scalar => Some((section, unknown.clone())),
             })
         })
     }

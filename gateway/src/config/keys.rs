@@ -64,6 +64,7 @@ fn requests(config: &mut Config, walk: &mut impl Walk) {
     walk.number("headers", &mut config.headers, 16..=1000);
     size(walk, "uri", &mut config.uri_bytes, 1 << 10..=64 << 10);
     size(walk, "body", &mut config.body_bytes, 16 << 10..=16 << 20);
+    size(walk, "bodies", &mut config.bodies_bytes, 16 << 20..=2 << 30);
     time(walk, "body_timeout", &mut config.body_timeout, HOUR);
     time(walk, "broker_timeout", &mut config.broker_timeout, MINUTE);
     walk.rate("per_address_second", &mut config.address_requests);

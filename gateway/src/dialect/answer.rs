@@ -3,7 +3,9 @@
 use broker::Stored;
 use proto::{Ending, Failed, Interrupted, Session, ToolCall, TurnId, Usage, event};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::document::words;
 use super::said::Said;
 use super::{ERASED, ending_name};
 
@@ -11,6 +13,8 @@ use super::{ERASED, ending_name};
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
     said: Said,
+    reasoning: Said,
+    finish_reason: String,
     /// Calls with the agent's number, so that a rewind can take them back.
     calls: Vec<(u32, ToolCall)>,
     /// What each step used, with the agent's number.
@@ -22,22 +26,33 @@ pub(crate) struct Gathering {
 }
 
 /// What stands between what the model says before it calls a tool and after.
-const BETWEEN_STEPS: &str = "\n\n";
+pub(super) const BETWEEN_STEPS: &str = "\n\n";
 
 /// What a turn came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer {
-    session_id: String,
-    turn_id: String,
-    status: &'static str,
-    text: String,
-    tool_calls: Vec<ToolCall>,
-    usage: Usage,
+    pub(crate) session_id: String,
+    pub(crate) turn_id: String,
+    /// `completed`, `interrupted`, `failed` or `cancelled`.
+    pub(crate) status: &'static str,
+    pub(crate) text: String,
+    #[schema(value_type = Vec<words::ToolCall>)]
+    pub(crate) tool_calls: Vec<ToolCall>,
+    #[schema(value_type = words::Usage)]
+    pub(crate) usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
-    interrupt: Option<Interrupted>,
+    #[schema(value_type = Option<words::Interrupted>)]
+    pub(crate) interrupt: Option<Interrupted>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failed>,
+    #[schema(value_type = Option<words::Failed>)]
+    pub(crate) error: Option<Failed>,
+    /// The thoughts behind the text, which not every dialect tells.
+    #[serde(skip)]
+    pub(crate) reasoning: String,
+    /// Why the answer stopped, as its model said.
+    #[serde(skip)]
+    pub(crate) finish_reason: String,
 }
 
 impl Gathering {
@@ -56,8 +71,11 @@ impl Gathering {
         use event::Kind as K;
         match kind {
             K::Text(text) => self.text(index, text),
+            K::Reasoning(text) => self.reasoning.push(index, text),
+            K::Completed(completed) => self.finish_reason.clone_from(&completed.finish_reason),
             K::Rewind(rewind) => {
                 self.said.rewind(rewind.to);
+                self.reasoning.rewind(rewind.to);
                 self.calls.retain(|it| it.0 <= rewind.to);
                 self.usages.retain(|it| it.0 <= rewind.to);
                 self.tools.retain(|it| *it <= rewind.to);
@@ -70,9 +88,7 @@ impl Gathering {
             K::Usage(usage) => self.usages.push((index, usage.clone())),
             K::Interrupted(interrupt) => self.interrupt = Some(interrupt.clone()),
             K::Failed(error) => self.error = Some(error.clone()),
-            K::Reasoning(_)
-            | K::Citation(_)
-            | K::Completed(_)
+            K::Citation(_)
             | K::Cancelled(_)
             | K::Started(_)
             | K::Resumed(_)
@@ -110,13 +126,15 @@ impl Gathering {
             usage: total(self.usages.into_iter().map(|it| it.1)),
             interrupt: self.interrupt,
             error: self.error,
+            reasoning: self.reasoning.into_text(),
+            finish_reason: self.finish_reason,
         }
     }
 }
 
 /// What all steps used together. What a model was not shown, and which one it
 /// was, is the last step's.
-fn total(steps: impl Iterator<Item = Usage>) -> Usage {
+pub(crate) fn total(steps: impl Iterator<Item = Usage>) -> Usage {
     steps.fold(Usage::default(), |sum, step| Usage {
         input_tokens: sum.input_tokens.saturating_add(step.input_tokens),
         output_tokens: sum.output_tokens.saturating_add(step.output_tokens),

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use broker::{Position, Stored};
-use proto::{Ending, Event, Failed, Interrupted, SessionId, SessionRecord, Started, TurnId, event};
+use proto::{Ending, Event, Failed, Interrupted, SessionId, SessionRecord, TurnId, event};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -84,11 +84,16 @@ impl Gathering {
         }
     }
 
-    /// Takes what is kept of a turn that has left the log.
-    pub(crate) fn kept(&mut self, record: &SessionRecord) {
-        let started = Started { input: record.question.clone(), resumes: String::new() };
-        self.messages.event(0, &event::Kind::Started(started));
-        self.messages.event(1, &event::Kind::Text(record.answer.clone()));
+    /// Takes what is kept of a turn that has left the log: what it said, or else
+    /// the beginnings of that.
+    pub(crate) fn kept(&mut self, record: &SessionRecord, said: Option<Vec<proto::Message>>) {
+        let beginnings = || {
+            [("user", &record.question), ("assistant", &record.answer)].map(|(role, content)| {
+                let (role, content) = (role.to_owned(), content.clone());
+                proto::Message { role, content, ..proto::Message::default() }
+            })
+        };
+        self.messages.kept(said.unwrap_or_else(|| beginnings().into()));
         self.error = Some(record.error.clone()).filter(|it| !it.is_empty());
     }
 
@@ -125,7 +130,7 @@ impl Said {
     /// What a turn said. A completed one ends with an answer, even an empty one:
     /// clients look for it in the last message.
     fn of(messages: Messages, completed: bool) -> Self {
-        let mut messages = Message::all(&messages.into_messages());
+        let mut messages = Message::all(messages);
         if completed && !messages.last().is_some_and(Message::is_answer) {
             messages.push(Message::answer(String::new()));
         }

@@ -1,6 +1,8 @@
 //! What a turn has said, as the messages that it adds to a conversation. Leaves
 //! out what was taken back.
 
+use std::collections::BTreeMap;
+
 use proto::{Entry, Message, ToolCall, ToolResult, event};
 
 /// Gathers a turn's entries.
@@ -50,6 +52,34 @@ impl Messages {
             | K::Deleted(_)
             | K::Gap(_) => {}
         }
+    }
+
+    /// Takes what is kept of a turn, message by message.
+    pub(crate) fn kept(&mut self, messages: Vec<Message>) {
+        for Message { role, content, tool_calls, tool_call_id: call_id } in messages {
+            match role.as_str() {
+                "user" => self.question = content,
+                "tool" => {
+                    let result = ToolResult { call_id, content, ..ToolResult::default() };
+                    self.pieces.push((0, Piece::Result(result)));
+                }
+                _assistant => {
+                    self.pieces.push((0, Piece::Text(content)));
+                    self.pieces.extend(tool_calls.into_iter().map(|it| (0, Piece::Call(it))));
+                }
+            }
+        }
+    }
+
+    /// Each call's tool, as far as its call or its result was heard.
+    pub(crate) fn names(&self) -> BTreeMap<String, String> {
+        let named = self.pieces.iter().filter_map(|it| match &it.1 {
+            Piece::Call(ToolCall { call_id, name, .. })
+            | Piece::Result(ToolResult { call_id, name, .. }) => Some((call_id, name)),
+            Piece::Text(_) => None,
+        });
+        let named = named.filter(|it| !it.1.is_empty());
+        named.map(|(id, name)| (id.clone(), name.clone())).collect()
     }
 
     /// Takes back what came after the event with this number.

@@ -1,5 +1,6 @@
-//! Weir's own SSE frames. Their bytes depend on the stored entry alone, so that
-//! every reader of a session, on any gateway, sees the same.
+//! Weir's own frames, as server-sent events or as messages of a WebSocket. Their
+//! bytes depend on the stored entry alone, so that every reader of a session, on
+//! any gateway, sees the same.
 
 use std::fmt::Write as _;
 
@@ -13,37 +14,83 @@ use super::{Dialect, json};
 pub(crate) struct Native {
     /// `{"sessionId":"…"`
     prefix: String,
+    shape: Shape,
+}
+
+/// What a frame looks like around its data.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    /// A server-sent event.
+    Event,
+    /// A JSON object on a line.
+    Line,
 }
 
 impl Native {
+    /// Frames as server-sent events.
     pub(crate) fn new(session: &SessionId) -> Self {
+        Self::shaped(session, Shape::Event)
+    }
+
+    /// Frames as JSON objects, each on a line of its own.
+    pub(crate) fn lines(session: &SessionId) -> Self {
+        Self::shaped(session, Shape::Line)
+    }
+
+    fn shaped(session: &SessionId, shape: Shape) -> Self {
         let mut prefix = String::from(r#"{"sessionId":"#);
         json(&session.as_str(), &mut prefix);
-        Self { prefix }
+        Self { prefix, shape }
+    }
+
+    /// What comes before a frame's data, and its first field. A position has
+    /// nothing that JSON would escape.
+    fn begin(&self, id: Option<std::fmt::Arguments<'_>>, name: &str, out: &mut String) {
+        let _infallible = match (self.shape, id) {
+            (Shape::Event, Some(id)) => write!(out, "id: {id}\nevent: {name}\ndata: "),
+            (Shape::Event, None) => write!(out, "event: {name}\ndata: "),
+            (Shape::Line, Some(id)) => {
+                write!(out, r#"{{"id":"{id}","event":"{name}","data":"#)
+            }
+            (Shape::Line, None) => write!(out, r#"{{"event":"{name}","data":"#),
+        };
+        out.push_str(&self.prefix);
+    }
+
+    /// What comes after a frame's data.
+    fn end(&self, out: &mut String) {
+        out.push_str(match self.shape {
+            Shape::Event => "\n\n",
+            Shape::Line => "}\n",
+        });
     }
 
     /// One frame; `id` is what resumes after it.
-    fn frame(&self, id: std::fmt::Arguments<'_>, entry: &Entry, event: &Event, out: &mut String) {
-        let _infallible = writeln!(out, "id: {id}");
-        self.unnumbered(entry, event, out);
-    }
-
-    /// A frame that a reader cannot resume after.
-    fn unnumbered(&self, entry: &Entry, event: &Event, out: &mut String) {
+    fn frame(
+        &self,
+        id: Option<std::fmt::Arguments<'_>>,
+        entry: &Entry,
+        event: &Event,
+        out: &mut String,
+    ) {
         let Some(kind) = &event.kind else { return };
-        let _infallible = write!(out, "event: {}\ndata: {}", kind.name(), self.prefix);
+        self.begin(id, kind.name(), out);
         // A tombstone belongs to no turn.
         if !entry.turn_id.is_empty() {
             let (turn, attempt) = (&entry.turn_id, entry.attempt);
             let _infallible = write!(out, ",\"turnId\":\"{turn}\",\"attempt\":{attempt}");
         }
         body(event, kind, out);
+        self.end(out);
     }
 }
 
 impl Dialect for Native {
     fn open(&mut self, out: &mut String) {
-        out.push_str("retry: 1000\n\n");
+        match self.shape {
+            Shape::Event => out.push_str("retry: 1000\n\n"),
+            Shape::Line => {}
+        }
     }
 
     fn entry(&mut self, at: Position, stored: &Stored, skip: usize, out: &mut String) {
@@ -52,22 +99,25 @@ impl Dialect for Native {
         let shown = entry.events.iter().filter(|it| shown(it));
         for (index, event) in shown.enumerate().skip(skip) {
             if frames == 1 {
-                self.frame(format_args!("{at}"), entry, event, out);
+                self.frame(Some(format_args!("{at}")), entry, event, out);
             } else {
-                self.frame(format_args!("{at}.{}", index + 1), entry, event, out);
+                self.frame(Some(format_args!("{at}.{}", index + 1)), entry, event, out);
             }
         }
     }
 
     /// Something is missing: belongs to no entry, so it has no id and no turn.
     fn gap(&mut self, gap: &event::Kind, out: &mut String) {
-        let _infallible = write!(out, "event: gap\ndata: {}", self.prefix);
+        self.begin(None, "gap", out);
         body(&Event::from(gap.clone()), gap, out);
+        self.end(out);
     }
 
     /// Belongs to no entry, like a gap.
     fn expired(&mut self, out: &mut String) {
-        let _infallible = write!(out, "event: auth_expired\ndata: {}}}\n\n", self.prefix);
+        self.begin(None, "auth_expired", out);
+        out.push('}');
+        self.end(out);
     }
 
     /// Only the last frame has an id: a reader that is cut before it begins anew.
@@ -76,9 +126,9 @@ impl Dialect for Native {
         let mut shown = entry.events.iter().filter(|it| shown(it)).peekable();
         while let Some(event) = shown.next() {
             if shown.peek().is_some() {
-                self.unnumbered(entry, event, out);
+                self.frame(None, entry, event, out);
             } else {
-                self.frame(format_args!("{at}"), entry, event, out);
+                self.frame(Some(format_args!("{at}")), entry, event, out);
             }
         }
     }
@@ -108,20 +158,19 @@ fn shown(event: &Event) -> bool {
     }
 }
 
-/// The event's own fields as canonical JSON, and the end of the frame. Text is
+/// The event's own fields as canonical JSON, and the end of the data. Text is
 /// written by hand: it is nearly all there is.
 fn body(event: &Event, kind: &event::Kind, out: &mut String) {
     if let (event::Kind::Text(text), true) = (kind, event.index != 0) {
         let _infallible = write!(out, ",\"index\":{},\"text\":", event.index);
         json(text, out);
-        out.push_str("}\n\n");
+        out.push('}');
         return;
     }
     let at = out.len();
     json(event, out);
     // The event's `{` becomes a comma: its fields join the frame's.
     out.replace_range(at..=at, ",");
-    out.push_str("\n\n");
 }
 
 #[cfg(test)]
@@ -241,6 +290,35 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_an_object_with_the_data_of_the_event() {
+        let session: SessionId = "s\"".parse().unwrap();
+        let events = || {
+            let started = proto::Started { input: "?\n".into(), resumes: String::new() };
+            vec![(0, K::Started(started)), (2, K::Text("a\n\u{2028}b".into()))]
+        };
+        let at = Position { epoch: Epoch(72_731), sequence: Sequence(18) };
+        let gap = K::Gap(proto::Gap { reason: "expired".into(), ..proto::Gap::default() });
+        let say = |mut native: Native| {
+            let mut out = String::new();
+            native.entry(at, &said(events()), 0, &mut out);
+            native.so_far(at, &said(events()), &mut out);
+            native.gap(&gap, &mut out);
+            native.expired(&mut out);
+            out
+        };
+        let (events, lines) = (say(Native::new(&session)), say(Native::lines(&session)));
+        let frames: Vec<_> = events.split_terminator("\n\n").collect();
+        assert_eq!((frames.len(), lines.lines().count()), (6, 6));
+        for (frame, line) in frames.into_iter().zip(lines.lines()) {
+            let field = |name: &str| frame.lines().find_map(|it| it.strip_prefix(name));
+            let id = field("id: ").map(|it| format!(r#""id":"{it}","#)).unwrap_or_default();
+            let (event, data) = (field("event: ").unwrap(), field("data: ").unwrap());
+            assert_eq!(line, format!(r#"{{{id}"event":"{event}","data":{data}}}"#));
+            assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
     fn a_gap_has_no_id_and_belongs_to_no_turn() {
         let gap = K::Gap(proto::Gap {
             reason: "other_log".into(),
@@ -262,7 +340,7 @@ mod tests {
             let mut by_hand = String::new();
             body(&event, event.kind.as_ref().unwrap(), &mut by_hand);
             let canonical = serde_json::to_string(&event).unwrap();
-            assert_eq!(by_hand, format!(",{}\n\n", &canonical[1..]));
+            assert_eq!(by_hand, format!(",{}", &canonical[1..]));
         }
     }
 }

@@ -46,12 +46,25 @@ impl Plain {
         }
     }
 
+    /// Turns that were asked here and have not ended.
+    pub(crate) fn unended(&self) -> &[String] {
+        &self.asked
+    }
+
+    /// The session was erased: the end of these of its turns. A question that was
+    /// accepted meanwhile may come after it.
+    pub(crate) fn erased(&mut self, gone: &[String], out: &mut Vec<String>) {
+        let asked = take(&mut self.asked);
+        let left: Vec<_> = asked.iter().filter(|it| !gone.contains(it)).cloned().collect();
+        if left.len() < asked.len() {
+            out.push(error(ERASED));
+        }
+        *self = Self { asked: left, ..Self::new(self.session.clone()) };
+    }
+
     /// The text frames of an entry.
     pub(crate) fn entry(&mut self, stored: &Stored, out: &mut Vec<String>) {
         let turn = &stored.entry.turn_id;
-        if stored.entry.is_tombstone() {
-            return self.erased(out);
-        }
         if self.resumes(stored) {
             self.asked(turn.clone());
         }
@@ -159,13 +172,6 @@ impl Plain {
              or with `weir decide`; what follows comes here."
         );
         text
-    }
-
-    fn erased(&mut self, out: &mut Vec<String>) {
-        *self = Self { asked: take(&mut self.asked), ..Self::new(self.session.clone()) };
-        if !take(&mut self.asked).is_empty() {
-            out.push(error(ERASED));
-        }
     }
 }
 
@@ -282,9 +288,17 @@ mod tests {
         let cancelled = K::Cancelled(proto::Cancelled {});
         assert_eq!(say(&mut plain(), "t", vec![(1, cancelled)]), ["Error: The turn was stopped."]);
         let mut plain = plain();
-        let gone = || vec![(0, K::Deleted(proto::Deleted {}))];
-        assert_eq!(say(&mut plain, "", gone()), ["Error: The session was deleted."]);
-        assert!(say(&mut plain, "", gone()).is_empty());
+        let erased = |plain: &mut Plain, gone: &[String]| {
+            let mut out = Vec::new();
+            plain.erased(gone, &mut out);
+            out
+        };
+        let gone = ["t".to_owned()];
+        assert_eq!(erased(&mut plain, &gone), ["Error: The session was deleted."]);
+        assert!(erased(&mut plain, &gone).is_empty());
+        plain.asked("later".to_owned());
+        assert!(erased(&mut plain, &[]).is_empty());
+        assert_eq!(say(&mut plain, "later", vec![text(1, "still told")]), ["still told"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The frames of `GET /stream`: all text so far each time it changes, then
 //! `end`. Browsers ask again by themselves whenever a stream has ended; ids tell
-//! them apart from somebody who asks anew.
+//! them apart from somebody who asks anew, and how much they have: who comes back
+//! does not see the text begin again.
 
 use std::fmt::Write as _;
 
@@ -19,6 +20,8 @@ pub(crate) struct Stream {
     said: Said,
     /// Whether frames have ids.
     ids: bool,
+    /// The last piece that the client has, until something is taken back.
+    has: Option<u32>,
 }
 
 /// What the last frame's id adds to the turn's.
@@ -41,17 +44,21 @@ struct End<'a> {
 
 impl Stream {
     pub(crate) fn new(session: SessionId, turn: TurnId, ids: bool) -> Self {
-        Self { session, turn, said: Said::default(), ids }
+        Self { session, turn, said: Said::default(), ids, has: None }
     }
 
-    fn id(&self, suffix: &str, out: &mut String) {
-        if self.ids {
-            let _infallible = writeln!(out, "id: {}{suffix}", self.turn);
-        }
+    /// For a client that has everything up to a piece.
+    pub(crate) fn after(self, has: u32) -> Self {
+        Self { has: Some(has), ..self }
     }
 
     fn text(&self, out: &mut String) {
-        self.id("", out);
+        if self.has.is_some_and(|it| self.said.index() <= it) {
+            return;
+        }
+        if self.ids {
+            let _infallible = writeln!(out, "id: {}.{}", self.turn, self.said.index());
+        }
         out.push_str("data: ");
         let message = self.said.text();
         json(&Message { message }, out);
@@ -70,13 +77,21 @@ impl Stream {
             status: compatible_name(ending),
             message,
         };
-        self.id(ENDED, out);
+        if self.ids {
+            let _infallible = writeln!(out, "id: {}{ENDED}", self.turn);
+        }
         frame("end", &end, out);
     }
 }
 
 impl Dialect for Stream {
-    fn open(&mut self, _: &mut String) {}
+    /// A browser that is cut off before anything was said comes back for the turn
+    /// all the same: an id alone is no event for it.
+    fn open(&mut self, out: &mut String) {
+        if self.ids && self.has.is_none() {
+            let _infallible = write!(out, "id: {}\n\n", self.turn);
+        }
+    }
 
     fn entry(&mut self, _: Position, stored: &Stored, _: usize, out: &mut String) {
         let mut changed = false;
@@ -87,6 +102,8 @@ impl Dialect for Stream {
                 changed = true;
             } else if let event::Kind::Rewind(rewind) = kind {
                 self.said.rewind(rewind.to);
+                // The pieces of another run have numbers of their own.
+                self.has = None;
                 changed = true;
             } else if let Some(ending) = ending(kind) {
                 if std::mem::take(&mut changed) {
@@ -120,8 +137,37 @@ mod tests {
 
     #[test]
     fn each_frame_has_all_text_so_far_and_the_last_event_is_end() {
-        let turn = "00000000-0000-7000-8000-000000000001".parse().unwrap();
-        let mut stream = Stream::new("s".parse().unwrap(), turn, false);
+        let turn: TurnId = "00000000-0000-7000-8000-000000000001".parse().unwrap();
+        let stream = |ids| Stream::new("s".parse().unwrap(), turn, ids);
+        let end = "{\"sessionId\":\"s\",\"turnId\":\"00000000-0000-7000-8000-000000000001\",\"status\":\"completed\"}";
+        assert_eq!(
+            told(stream(false)),
+            format!(
+                "data: {{\"message\":\"ab\"}}\n\ndata: {{\"message\":\"a\"}}\n\n\
+                 data: {{\"message\":\"ac\"}}\n\nevent: end\ndata: {end}\n\n"
+            )
+        );
+        let mut opening = String::new();
+        stream(true).open(&mut opening);
+        assert_eq!(opening, format!("id: {turn}\n\n"), "known before anything is said");
+        opening.clear();
+        stream(false).open(&mut opening);
+        stream(true).after(2).open(&mut opening);
+        assert_eq!(opening, "", "who has more is not taken back");
+        for (has, texts) in
+            [(1, &[(2, "ab"), (1, "a"), (4, "ac")][..]), (2, &[(1, "a"), (4, "ac")])]
+        {
+            let texts = texts
+                .iter()
+                .map(|(at, text)| format!("id: {turn}.{at}\ndata: {{\"message\":\"{text}\"}}\n\n"));
+            let texts: String = texts.collect();
+            let ended = format!("{texts}id: {turn}.end\nevent: end\ndata: {end}\n\n");
+            assert_eq!(told(stream(true).after(has)), ended, "after {has}");
+        }
+    }
+
+    /// What a turn is told as.
+    fn told(mut stream: Stream) -> String {
         let sequence = Sequence(1);
         let at = Position { epoch: Epoch(1), sequence };
         let mut out = String::new();
@@ -136,10 +182,6 @@ mod tests {
             let entry = proto::Entry { events: events.collect(), ..proto::Entry::default() };
             stream.entry(at, &Stored { sequence, entry }, 0, &mut out);
         }
-        assert_eq!(
-            out,
-            "data: {\"message\":\"ab\"}\n\ndata: {\"message\":\"a\"}\n\ndata: {\"message\":\"ac\"}\n\n\
-             event: end\ndata: {\"sessionId\":\"s\",\"turnId\":\"00000000-0000-7000-8000-000000000001\",\"status\":\"completed\"}\n\n"
-        );
+        out
     }
 }

@@ -2,45 +2,103 @@
 //! proxies may read differently. The HTTP library drops one of the two before
 //! a handler could see both.
 //!
-//! Looks at lines alone: between two empty lines there may be one
-//! `content-length` or one `transfer-encoding`. No JSON body has such a line.
+//! Reads along from head to head: a head may have one `content-length` or one
+//! `transfer-encoding`. Bodies and trailers are counted through, never judged:
+//! whatever they say, the next request may be somebody else's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const LENGTH: &[u8] = b"content-length:";
 const ENCODING: &[u8] = b"transfer-encoding:";
+/// What ends the data of a chunk.
+const CHUNK_END: u64 = 2;
 
 /// Reads along with a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
-    /// Bytes of the line so far; counts no further than a name is long.
+    part: Part,
+    line: Line,
+    head: Head,
+    /// Heads that were read.
+    heads: u64,
+    verdict: Verdict,
+}
+
+/// What the next byte is of.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Head,
+    /// So many bytes, and what comes after them.
+    Data(u64, After),
+    ChunkSize,
+    Trailers,
+    /// The connection will be closed: nothing more is a request.
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Head,
+    ChunkSize,
+}
+
+/// What a head has said so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Head {
+    is_begun: bool,
+    length: u64,
+    is_chunked: bool,
+    statements: u32,
+}
+
+/// The line so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Line {
+    /// Its bytes.
     column: usize,
     is_length: bool,
     is_encoding: bool,
-    /// Statements of length since the last empty line.
-    statements: u32,
-    verdict: Verdict,
+    /// What a length or the size of a chunk came to.
+    number: u64,
+    /// Of a chunk's size, only an extension may follow.
+    is_measured: bool,
 }
 
 /// What was found; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Verdict(Arc<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    ambiguous: AtomicBool,
+    /// Heads before the first ambiguous one.
+    good: AtomicU64,
+    /// Requests that were asked about.
+    judged: AtomicU64,
     over: AtomicBool,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        let [good, judged] = [u64::MAX, 0].map(AtomicU64::new);
+        Self { good, judged, over: AtomicBool::new(false) }
+    }
+}
+
 impl Verdict {
-    pub(crate) fn is_ambiguous(&self) -> bool {
-        self.0.ambiguous.load(Ordering::Relaxed)
+    /// Whether the next request, in their order, is ambiguous.
+    pub(crate) fn next_is_ambiguous(&self) -> bool {
+        self.0.judged.fetch_add(1, Ordering::Relaxed) >= self.0.good.load(Ordering::Relaxed)
     }
 
     /// From here on the connection is another protocol's.
     pub(crate) fn over(&self) {
         self.0.over.store(true, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Relaxed)
     }
 }
 
@@ -49,78 +107,122 @@ impl Framing {
         self.verdict.clone()
     }
 
-    pub(crate) fn read(&mut self, bytes: &[u8]) {
-        if self.verdict.0.over.load(Ordering::Relaxed) {
-            return;
+    /// Whether the connection is another protocol's.
+    pub(crate) fn is_over(&self) -> bool {
+        self.verdict.is_over()
+    }
+
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
+        if self.is_over() {
+            self.part = Part::Nothing;
         }
-        for byte in bytes {
-            match byte {
-                b'\n' => self.end_line(),
-                b'\r' => {}
-                _other => self.column(byte.to_ascii_lowercase()),
-            }
+        while let Some((byte, rest)) = bytes.split_first() {
+            bytes = match self.part {
+                Part::Nothing => return,
+                Part::Data(left, after) => self.data(bytes, left, after),
+                Part::Head | Part::ChunkSize | Part::Trailers => {
+                    self.byte(*byte);
+                    rest
+                }
+            };
         }
     }
 
-    fn column(&mut self, byte: u8) {
+    /// Counts through data; returns what comes after it.
+    fn data<'a>(&mut self, bytes: &'a [u8], left: u64, after: After) -> &'a [u8] {
+        let here = usize::try_from(left).map_or(bytes.len(), |it| it.min(bytes.len()));
+        let left = left - here as u64;
+        self.part = match after {
+            After::Head | After::ChunkSize if left > 0 => Part::Data(left, after),
+            After::Head => Part::Head,
+            After::ChunkSize => Part::ChunkSize,
+        };
+        &bytes[here..]
+    }
+
+    fn byte(&mut self, byte: u8) {
+        match byte {
+            b'\n' => {
+                let line = std::mem::take(&mut self.line);
+                self.end_line(line);
+            }
+            b'\r' => {}
+            _other if self.part == Part::ChunkSize => self.line.size(byte),
+            _other => self.line.header(byte.to_ascii_lowercase()),
+        }
+    }
+
+    fn end_line(&mut self, line: Line) {
+        self.part = match self.part {
+            Part::Head if line.column > 0 => {
+                self.head.take(line);
+                Part::Head
+            }
+            // Empty lines before a request are nothing.
+            Part::Head if !self.head.is_begun => Part::Head,
+            Part::Head => self.end_head(),
+            Part::ChunkSize if line.number == 0 => Part::Trailers,
+            Part::ChunkSize => Part::Data(line.number.saturating_add(CHUNK_END), After::ChunkSize),
+            Part::Trailers if line.column == 0 => Part::Head,
+            other @ (Part::Trailers | Part::Data(..) | Part::Nothing) => other,
+        };
+    }
+
+    fn end_head(&mut self) -> Part {
+        let head = std::mem::take(&mut self.head);
+        if head.statements > 1 {
+            self.verdict.0.good.store(self.heads, Ordering::Relaxed);
+            return Part::Nothing;
+        }
+        self.heads += 1;
+        match (head.is_chunked, head.length) {
+            (true, _) => Part::ChunkSize,
+            (false, 0) => Part::Head,
+            (false, length) => Part::Data(length, After::Head),
+        }
+    }
+}
+
+impl Head {
+    fn take(&mut self, line: Line) {
+        self.is_begun = true;
+        self.statements += u32::from(line.is_length || line.is_encoding);
+        self.is_chunked |= line.is_encoding;
+        if line.is_length {
+            self.length = line.number;
+        }
+    }
+}
+
+impl Line {
+    /// One more byte of a header's line, or of a request's first.
+    fn header(&mut self, byte: u8) {
         let at = self.column;
-        let fits = |name: &[u8], so_far: bool| (so_far || at == 0) && name.get(at) == Some(&byte);
-        let complete = |name: &[u8]| at + 1 == name.len();
+        let fits = |name: &[u8], so_far: bool| {
+            (so_far || at == 0) && name.get(at).is_none_or(|it| *it == byte)
+        };
         self.is_length = fits(LENGTH, self.is_length);
         self.is_encoding = fits(ENCODING, self.is_encoding);
-        if (self.is_length && complete(LENGTH)) || (self.is_encoding && complete(ENCODING)) {
-            self.statements += 1;
-            if self.statements > 1 {
-                self.verdict.0.ambiguous.store(true, Ordering::Relaxed);
-            }
+        if at >= LENGTH.len() && self.is_length {
+            self.digit(byte, 10);
         }
         self.column = at.saturating_add(1);
     }
 
-    fn end_line(&mut self) {
-        if self.column == 0 {
-            self.statements = 0;
+    /// One more byte of the line that says how long a chunk is.
+    fn size(&mut self, byte: u8) {
+        self.is_measured |= !byte.is_ascii_hexdigit();
+        if !self.is_measured {
+            self.digit(byte, 16);
         }
-        self.column = 0;
-        self.is_length = false;
-        self.is_encoding = false;
+    }
+
+    fn digit(&mut self, byte: u8, radix: u32) {
+        if let Some(digit) = char::from(byte).to_digit(radix) {
+            self.number = self.number.saturating_mul(radix.into()).saturating_add(digit.into());
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_follows_an_upgrade_is_not_read() {
-        let mut framing = Framing::default();
-        framing.verdict().over();
-        framing.read(b"content-length: 1\r\ncontent-length: 2\r\n");
-        assert!(!framing.verdict().is_ambiguous());
-    }
-
-    #[test]
-    fn two_statements_of_length_in_one_head_are_noticed() {
-        let length = "Content-Length: 4\r\n";
-        let encoding = "transfer-encoding: chunked\r\n";
-        let head = "POST / HTTP/1.1\r\nHost: a\r\n";
-        for (request, expected) in [
-            (format!("{head}{length}\r\nbody"), false),
-            (format!("{head}{encoding}\r\n"), false),
-            (format!("{head}{length}{encoding}\r\n"), true),
-            (format!("{head}{encoding}{length}\r\n"), true),
-            (format!("{head}{length}{length}\r\n"), true),
-            (format!("{head}{length}\r\nbody{head}{encoding}\r\n"), false),
-            (format!("{head}X-Content-Length: 4\r\n{encoding}\r\n"), false),
-        ] {
-            let mut whole = Framing::default();
-            whole.read(request.as_bytes());
-            assert_eq!(whole.verdict().is_ambiguous(), expected, "{request}");
-            let mut parts = Framing::default();
-            for byte in request.as_bytes() {
-                parts.read(&[*byte]);
-            }
-            assert_eq!(parts.verdict().is_ambiguous(), expected, "{request}");
-        }
-    }
-}
+mod tests;

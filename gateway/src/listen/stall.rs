@@ -17,6 +17,7 @@ use hyper::rt::Executor;
 use process::Lifecycle;
 use tokio::time::{Instant, sleep};
 
+use super::idle::Stream;
 use crate::metrics;
 
 tokio::task_local! {
@@ -65,6 +66,8 @@ impl Stall {
 pub(super) struct Watched {
     pub(super) body: Body,
     pub(super) stall: Stall,
+    /// Ends with it.
+    pub(super) _open: Option<Stream>,
 }
 
 impl http_body::Body for Watched {

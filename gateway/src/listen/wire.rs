@@ -73,7 +73,8 @@ impl Wire {
         }
     }
 
-    /// Where it will show whether a request's framing is ambiguous.
+    /// Where it will show whether a request's framing is ambiguous, and where to
+    /// tell that there are no more requests.
     pub(super) fn framing(&self) -> Verdict {
         self.framing.verdict()
     }
@@ -101,10 +102,15 @@ impl Wire {
         }
     }
 
+    /// Whether what is written may be an answer of the HTTP library itself.
+    fn may_be_bare(&self) -> bool {
+        !matches!(self.protocol, Protocol::Http2) && !self.framing.is_over()
+    }
+
     /// Writes, or writes something else instead: then all of it, before any of
     /// the bytes count as written.
     fn write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.instead.is_none() {
+        if self.instead.is_none() && self.may_be_bare() {
             self.instead =
                 bare::document(bytes).map(|it| Instead { rest: it.into(), of: bytes.len() });
         }
@@ -176,5 +182,39 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::listen::socket::Socket;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    const BARE: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+
+    /// What a peer gets when those bytes are written to it.
+    async fn got(is_over: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::new(listener.accept().await.unwrap().0, &Config::default());
+        let mut wire = Wire::new(Link::Plain(socket), Instant::now() + Duration::from_mins(1));
+        if is_over {
+            wire.framing().over();
+        }
+        wire.write_all(BARE.as_bytes()).await.unwrap();
+        drop(wire);
+        let mut got = String::new();
+        peer.read_to_string(&mut got).await.unwrap();
+        got
+    }
+
+    #[tokio::test]
+    async fn a_bare_refusal_is_explained_but_not_in_another_protocol() {
+        assert!(got(false).await.contains("urn:weir:problem:invalid_request"));
+        assert_eq!(got(true).await, BARE);
     }
 }

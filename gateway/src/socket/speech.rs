@@ -39,6 +39,17 @@ pub(super) trait Speech: Send {
     /// What happens in the session.
     fn tell(&mut self, told: &Told) -> Vec<Bytes>;
 
+    /// The turns whose end is waited for here, where it matters which of them the
+    /// session's erasure ends.
+    fn unended(&self) -> &[String] {
+        &[]
+    }
+
+    /// The session was erased, which is the end of these turns.
+    fn erased(&mut self, _gone: &[String]) -> Vec<Bytes> {
+        Vec::new()
+    }
+
     /// The client's credential has ended, and with it the socket.
     fn expired(&self) -> Bytes;
 }

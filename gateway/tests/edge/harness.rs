@@ -1,6 +1,7 @@
 //! A running edge, a worker that says what it is told, and readers of frames.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,12 @@ use tokio::time::timeout;
 /// Longer than anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// One user does what many would.
+fn busy() -> Config {
+    let turns_per_user = NonZeroU32::new(10_000).unwrap();
+    Config { turns_per_user, user_burst: turns_per_user, ..Config::default() }
+}
+
 pub(crate) struct Edge {
     pub(crate) address: SocketAddr,
     pub(crate) broker: Broker,
@@ -32,7 +39,7 @@ impl Drop for Edge {
 
 impl Edge {
     pub(crate) async fn start() -> Self {
-        Self::with(Config::default()).await
+        Self::with(busy()).await
     }
 
     pub(crate) async fn with(config: Config) -> Self {
@@ -53,7 +60,7 @@ impl Edge {
 
     /// Another gateway over the same broker.
     pub(crate) async fn another(&self) -> Self {
-        Self::on(Config::default(), self.broker.clone()).await
+        Self::on(busy(), self.broker.clone()).await
     }
 
     /// Erases a session of user `u`.
@@ -93,7 +100,11 @@ impl Edge {
     /// Takes the next job and acquires its session.
     pub(crate) async fn work(&self) -> Work {
         let next = timeout(PATIENCE, self.broker.queue.next());
-        let delivery = next.await.expect("a job comes").unwrap();
+        self.take(next.await.expect("a job comes").unwrap()).await
+    }
+
+    /// Acquires the session of a job.
+    pub(crate) async fn take(&self, delivery: Delivery) -> Work {
         let last = self.broker.log.last(&delivery.session).await.unwrap();
         let state = last.as_ref().and_then(|it| it.entry.state.clone());
         let mut work = Work {

@@ -1,4 +1,17 @@
-//! What no honest client sends.
+//! What no honest client sends: every route of the document with every input
+//! that it could be sent, and what only some routes know.
+
+mod bodies;
+mod covered;
+mod gateways;
+mod heads;
+mod ids;
+mod known;
+mod methods;
+mod raw;
+mod rows;
+mod stage;
+mod words;
 
 use reqwest::header;
 use serde_json::{Value, json};
@@ -142,7 +155,7 @@ async fn unknown_paths_and_methods_are_problems() {
     let nameless = edge.post("/v1/sessions//turns", &json!({"userId": "u", "input": "x"}));
     let refusal = problem(nameless.send().await.unwrap(), 400).await;
     assert_eq!(refusal["violations"][0]["field"], "sessionId");
-    let response = edge.get("/v1/sessions/s/turns").send().await.unwrap();
+    let response = edge.get("/v1/sessions/s/cancel").send().await.unwrap();
     assert_eq!(response.headers()["allow"], "POST");
     problem(response, 405).await;
     let response = edge.post("/healthz", &json!({})).send().await.unwrap();

@@ -52,6 +52,18 @@ async fn clients_behind_a_trusted_proxy_have_each_their_own_limit() {
 }
 
 #[tokio::test]
+async fn a_network_of_ipv6_is_one_address() {
+    let proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let (address_requests, address_burst) = (few(1), few(1));
+    let config = Config { proxies, address_requests, address_burst, ..Config::default() };
+    let edge = Edge::with(config).await;
+    let of = |client: &str| edge.get("/healthz").header("x-forwarded-for", client).send();
+    assert_eq!(of("2001:db8::1").await.unwrap().status(), 200);
+    assert_eq!(of("2001:db8::ffff:ffff:ffff:ffff").await.unwrap().status(), 429);
+    assert_eq!(of("2001:db8:0:1::1").await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn nobody_is_believed_whom_he_speaks_for_unless_the_operator_says_so() {
     let config = Config { address_requests: few(1), address_burst: few(1), ..Config::default() };
     let edge = Edge::with(config).await;

@@ -3,22 +3,37 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod agent_family;
 mod asking;
+mod authenticating;
 mod browser;
 mod cancelling;
 mod compatible;
 mod decisions;
+mod documented;
 mod draining;
+mod encrypted;
 mod erasing;
 mod expiring;
+mod floods;
+mod framing;
 mod harness;
 mod hostile;
+mod key_sets;
 mod keys;
+mod limits;
+mod measured;
 mod memories;
 mod nats;
+mod openai;
 mod racing;
+mod sessions;
+mod socket;
 mod stalling;
 mod stopping;
+mod tickets;
+mod tokens;
+mod transcripts;
 mod watching;
 mod weak;
 mod wire;

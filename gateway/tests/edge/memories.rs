@@ -111,9 +111,10 @@ async fn nobody_sees_or_forgets_what_another_user_has() {
         let (found, _) = list(&edge, &[("userId", user), ("query", "tea")]).await;
         assert_eq!(found.len(), 2, "{user}");
         for (of, id) in ids.iter().enumerate().filter(|it| it.0 != at) {
-            let refusal = problem(forget(&edge, user, id).await, 404).await;
-            let unknown = problem(forget(&edge, user, &ids[of][1..]).await, 404).await;
-            // It looks like one that does not exist.
+            let mut refusal = problem(forget(&edge, user, id).await, 404).await;
+            let mut unknown = problem(forget(&edge, user, &ids[of][1..]).await, 404).await;
+            // It looks like one that does not exist, but for the request's own name.
+            assert_ne!(refusal["requestId"].take(), unknown["requestId"].take());
             assert_eq!(refusal, unknown);
         }
     }
@@ -197,35 +198,37 @@ async fn the_old_way_of_writing_answers_in_its_own_form() {
     }
     assert_eq!(texts(&edge, "u").await, ["Likes tea"]);
     let over = "x".repeat(MAX_TEXT_BYTES + 1);
-    for (body, user, says) in [
-        (json!({}), "", "user_id"),
-        (json!([]), "", ""),
-        (json!({"user_id": "", "memory_info": "x"}), "", "user_id"),
-        (json!({"user_id": "a\nb", "memory_info": "x"}), "a\nb", "user_id"),
-        (json!({"user_id": "u"}), "", "memory_info"),
-        (json!({"user_id": "u", "memory_info": {}}), "", "memory_info"),
-        (json!({"user_id": "u", "memory_info": " "}), "u", "memory_info"),
-        (json!({"user_id": "u", "memory_info": over}), "u", "memory_info"),
+    for (body, says) in [
+        (json!({}), "memory_info"),
+        (json!([]), ""),
+        (json!({"memory_info": "x"}), "user_id"),
+        (json!({"user_id": 7, "memory_info": "x"}), "user_id"),
+        (json!({"user_id": "", "memory_info": "x"}), "user_id"),
+        (json!({"user_id": "a\nb", "memory_info": "x"}), "user_id"),
+        (json!({"user_id": "u"}), "memory_info"),
+        (json!({"user_id": "u", "memory_info": {}}), "memory_info"),
+        (json!({"user_id": "u", "memory_info": " "}), "memory_info"),
+        (json!({"user_id": "u", "memory_info": over}), "memory_info"),
     ] {
-        refused(write(&body).send().await.unwrap(), 400, user, says).await;
+        refused(write(&body).send().await.unwrap(), 400, says).await;
     }
     let url = format!("http://{}/agent/write/longterm", edge.address);
     let raw = |body: String| {
         edge.http.post(&url).header(header::CONTENT_TYPE, "application/json").body(body).send()
     };
-    refused(raw("{".to_owned()).await.unwrap(), 400, "", "not JSON").await;
-    refused(raw("x".repeat(2 * 1024 * 1024)).await.unwrap(), 413, "", "bytes").await;
-    refused(edge.http.post(&url).body("{}").send().await.unwrap(), 415, "", "application/json")
-        .await;
+    refused(raw("{".to_owned()).await.unwrap(), 400, "not JSON").await;
+    refused(raw("x".repeat(2 * 1024 * 1024)).await.unwrap(), 413, "bytes").await;
+    refused(edge.http.post(&url).body("{}").send().await.unwrap(), 415, "application/json").await;
     assert_eq!(texts(&edge, "u").await, ["Likes tea"]);
 }
 
-async fn refused(response: Response, status: u16, user: &str, says: &str) {
+async fn refused(response: Response, status: u16, says: &str) {
     assert_eq!(response.status(), status);
     assert_eq!(response.headers()["content-type"], "application/json");
     let answer: Value = response.json().await.unwrap();
-    assert_eq!((&answer["success"], &answer["user_id"]), (&json!(false), &json!(user)), "{answer}");
+    assert_eq!((&answer["success"], &answer["status"]), (&json!(false), &json!("error")));
     assert!(answer["message"].as_str().unwrap().contains(says), "{answer}");
+    assert_eq!(answer["message"], answer["detail"]);
 }
 
 #[tokio::test]
@@ -256,7 +259,7 @@ async fn memories_on_nats_are_shared_and_a_broker_that_is_down_is_said() {
     let body = json!({"user_id": "u", "memory_info": "x"});
     let response = edge.post("/agent/write/longterm", &body).send().await.unwrap();
     assert_eq!(response.headers()["retry-after"], "1");
-    refused(response, 503, "u", "try again").await;
+    refused(response, 503, "try again").await;
     // What was kept is there when the broker is.
     server.restart().await.unwrap();
     let back = async { while get(&edge, &[("userId", "u")]).await.status() != 200 {} };

@@ -46,7 +46,7 @@ async fn two_gateways_at_one_server_agree() {
         let mut work = edges[1].work().await;
         assert_eq!(next["turnId"], work.delivery.turn.to_string());
         // Erased while it runs: its reader is told, and its worker is fenced.
-        assert_eq!(edges[0].erase("s").send().await.unwrap().status(), 204);
+        assert_eq!(edges[0].erase("s").send().await.unwrap().status(), 200);
         events.until("deleted").await;
         assert_eq!(work.try_to_complete().await, None);
         problem(edges[1].erase("s").send().await.unwrap(), 404).await;

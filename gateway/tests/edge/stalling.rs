@@ -121,6 +121,22 @@ async fn a_quiet_stream_and_a_slow_reader_stay() {
 }
 
 #[tokio::test]
+async fn a_connection_of_http2_without_a_stream_is_closed_and_one_with_a_stream_stays() {
+    let edge = Edge::with(Config { idle_timeout: SOON, ..Config::default() }).await;
+    let mut asking = Client::new(&edge, 1 << 16).await;
+    let mut events = asking.get(&edge, EVENTS).await;
+    read_until(&mut events, "retry").await;
+    let mut idle = Client::new(&edge, 1 << 16).await;
+    let began = Instant::now();
+    drop(idle.get(&edge, "/healthz").await);
+    timeout(PATIENCE, idle.connection).await.expect("it is closed").unwrap().expect("cleanly");
+    assert!(began.elapsed() >= SOON);
+    edge.accepted("Why?").await;
+    edge.work().await.text("Because").await;
+    read_until(&mut events, "Because").await;
+}
+
+#[tokio::test]
 async fn a_drained_connection_of_http2_ends_by_itself() {
     let edge = Edge::start().await;
     let mut client = Client::new(&edge, 1 << 16).await;

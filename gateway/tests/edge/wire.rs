@@ -70,6 +70,10 @@ async fn a_body_of_two_lengths_is_refused_and_the_connection_closed() {
         format!("{length}{length}"),
         "Content-Length: 5\r\nContent-Length: 6\r\n".to_owned(),
         "Transfer-Encoding: xchunked\r\n".to_owned(),
+        "Transfer-Encoding: xchunked, chunked\r\n".to_owned(),
+        "Transfer-Encoding: gzip, chunked\r\n".to_owned(),
+        "Transfer-Encoding: chunked, chunked\r\n".to_owned(),
+        format!("{chunked}{chunked}"),
         "Content-Length: +5\r\n".to_owned(),
     ] {
         let smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -139,6 +143,19 @@ async fn a_peer_has_no_more_connections_than_it_may() {
     }
     let mut third = TcpStream::connect(edge.address).await.unwrap();
     assert_eq!(closed(&mut third).await, "");
+}
+
+#[tokio::test]
+async fn the_connections_of_a_trusted_proxy_are_not_those_of_one_peer() {
+    let proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let edge = Edge::with(Config { connections_per_peer: 1, proxies, ..Config::default() }).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(edge.address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'H');
+        open.push(stream);
+    }
 }
 
 #[tokio::test]

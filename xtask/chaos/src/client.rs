@@ -171,7 +171,7 @@ impl Client {
         let request = self.http.delete(self.at(edge, &format!("/v1/sessions/{session}")));
         let response = answered(request.query(&[("userId", &self.user)])).await?;
         match response.status() {
-            StatusCode::NO_CONTENT => Ok(true),
+            StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
             other => bail!("a delete was answered with {other}"),
         }

@@ -13,7 +13,7 @@ use process::Lifecycle;
 use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CancelledNotification, CancelledNotificationParam,
-    ClientRequest, JsonObject, RequestId, ServerResult,
+    ClientRequest, JsonObject, RequestId, RequestParamsMeta as _, ServerResult,
 };
 use rmcp::service::{Peer, PeerRequestOptions, ServiceError};
 use rmcp::transport::streamable_http_client::StreamableHttpError;
@@ -82,6 +82,12 @@ impl Remote {
     ) -> Result<Output, NotSent> {
         let mut params = CallToolRequestParams::new(self.tool.clone());
         params.arguments = Some(arguments);
+        if let Some(context) = process::trace::current() {
+            params.set_traceparent(context.traceparent());
+            if !context.tracestate().is_empty() {
+                params.set_tracestate(context.tracestate());
+            }
+        }
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let time = self.shared.config.timeout;
         let options = PeerRequestOptions::with_timeout(time)

@@ -122,7 +122,9 @@ impl Talk {
     }
 
     /// What is left when every `rewind` has taken back what it names. Each must
-    /// go to exactly the last step before it.
+    /// go to exactly the last step before it, or take nothing back: the next step
+    /// was written down with the text before it, and its agent died before it was
+    /// heard.
     pub(super) fn standing(&self) -> Result<Vec<Value>> {
         let mut turns: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for frame in &self.heard {
@@ -133,7 +135,9 @@ impl Talk {
                 let step = |it: &&Value| it["toolCall"].is_object() || it["toolResult"].is_object();
                 let to = value["rewind"]["to"].as_u64().unwrap_or(0);
                 let last = turn.iter().rfind(step).map_or(0, index);
-                ensure!(to == last, "{:?}: a rewind to {to}, not {last}", self.point);
+                let here = turn.last().map_or(0, index);
+                let exact = to == last || to == here;
+                ensure!(exact, "{:?}: a rewind to {to}, not {last} or {here}", self.point);
                 turn.retain(|it| index(it) <= to);
             } else {
                 turn.push(value);

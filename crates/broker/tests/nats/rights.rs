@@ -47,7 +47,7 @@ const RIGHTS: &[(Act, &[Role])] = &[
     (Say("$JS.API.STREAM.PURGE.JOBS"), &[Gateway, Operator]),
     (Say("$JS.API.STREAM.PURGE.LOG"), &[Gateway, Operator]),
     (Say("$JS.API.STREAM.PURGE.KV_weir_dead_letters"), &[Gateway, Worker, Operator]),
-    (Say("$JS.API.STREAM.PURGE.KV_weir_transcripts"), &[Operator]),
+    (Say("$JS.API.STREAM.PURGE.KV_weir_transcripts"), &[Gateway, Operator]),
     (Say("$JS.API.STREAM.PURGE.KV_weir_reviews"), &[Gateway, Operator]),
     (Say("$JS.API.STREAM.PURGE.KV_weir_ledgers"), &[Gateway, Agent, Operator]),
     (Say("$JS.API.STREAM.PURGE.KV_weir_memory"), &[Gateway, Operator]),

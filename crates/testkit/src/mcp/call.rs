@@ -17,6 +17,8 @@ pub struct Call {
     pub arguments: Map<String, Value>,
     /// The value of the request's `authorization` header.
     pub authorization: Option<String>,
+    /// `traceparent` in the call's `_meta`.
+    pub traceparent: Option<String>,
     /// When it ended, since the Unix epoch.
     pub ended: Option<Duration>,
     /// How it ended, or that it has not.

@@ -176,6 +176,7 @@ impl ServerHandler for Handler {
             tool: request.name.to_string(),
             arguments: request.arguments.clone().unwrap_or_default(),
             authorization: authorization.map(str::to_owned),
+            traceparent: context.meta.get_traceparent().map(str::to_owned),
             ended: None,
             ending: Ending::Open,
         });

@@ -15,6 +15,8 @@ pub struct Call {
     pub at: Duration,
     /// The value of its `authorization` header.
     pub authorization: Option<String>,
+    /// The value of its `traceparent` header.
+    pub traceparent: Option<String>,
     /// Its body; null when it was no JSON.
     pub body: Value,
     /// When it ended, since the Unix epoch.
@@ -61,10 +63,11 @@ impl Noted for Call {
 impl Journal<Call> {
     /// How many calls before this one asked the same and had come as far.
     pub(super) fn before(&self, index: usize) -> usize {
-        let calls = self.all();
-        let Some(asked) = calls.get(index).and_then(|it| it.asked.as_ref()) else {
-            return 0;
-        };
-        calls.iter().take(index).filter(|it| it.asked.as_ref() == Some(asked)).count()
+        self.look(|calls| {
+            let Some(asked) = calls.get(index).and_then(|it| it.asked.as_ref()) else {
+                return 0;
+            };
+            calls.iter().take(index).filter(|it| it.asked.as_ref() == Some(asked)).count()
+        })
     }
 }

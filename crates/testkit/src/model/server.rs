@@ -96,11 +96,12 @@ impl Received {
     }
 
     fn begin(self, calls: &Arc<Calls>, asked: Option<(String, usize)>) -> Guard {
-        let authorization = self.headers.get(header::AUTHORIZATION);
+        let header = |name: &str| Some(self.headers.get(name)?.to_str().ok()?.to_owned());
         calls.begin(Call {
+            authorization: header("authorization"),
+            traceparent: header("traceparent"),
             path: self.path,
             at: ::process::clock::now(),
-            authorization: authorization.and_then(|it| it.to_str().ok()).map(str::to_owned),
             body: self.body,
             ended: None,
             ending: Ending::Open,

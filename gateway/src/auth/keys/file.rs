@@ -125,9 +125,10 @@ impl File {
         parse(&text).map_err(|said| self.malformed(said))
     }
 
-    /// Whether others than its owner and group may read or change it.
+    /// Whether others than its owner may change it, or others than its owner and
+    /// group read it.
     pub fn is_open_to_others(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|it| it.mode() & 0o006 != 0)
+        fs::metadata(&self.path).is_ok_and(|it| it.mode() & 0o026 != 0)
     }
 
     /// Makes a key, and the file if there is none; the text has its secret, which

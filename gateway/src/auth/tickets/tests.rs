@@ -63,3 +63,29 @@ async fn a_ticket_that_no_credential_made_counts_only_without_authentication() {
         assert!(principal(&keys, claims.clone()).is_err(), "{claims:?}");
     }
 }
+
+#[tokio::test]
+async fn a_ticket_does_not_outlive_its_key_whose_end_came_nearer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let key = Source::Key("0123456789ab".into());
+    let made = claims(&principal_of(key, None), &"u".parse().unwrap(), Purpose::Events);
+    let hour = Timestamp::from_second(now().as_second() + 3600).unwrap();
+    for (expires, expected) in
+        [(None, Ok(false)), (Some(hour), Ok(true)), (Some(Timestamp::UNIX_EPOCH), Err(Bad::Expired))]
+    {
+        let expires = expires.map(|it| format!("expires = \"{it}\"\n")).unwrap_or_default();
+        let row = format!(
+            "version = 1\n[[keys]]\nid = \"0123456789ab\"\nsha256 = \"{hash}\"\nuser = \"u\"\n\
+             role = \"operator\"\ncreated = \"2026-01-02T03:04:05Z\"\n{expires}"
+        );
+        std::fs::write(&file, row).unwrap();
+        let config = super::super::Config { keys: Some(file.clone()), jwt: None };
+        let keys = Verifier::open(&config).await.unwrap();
+        let judged = principal(&keys, made.clone());
+        let ends = judged.map(|it| it.ends().at);
+        let soon = Instant::now() + Duration::from_secs(3601);
+        assert_eq!(ends.map(|it| it.is_some_and(|it| it < soon)), expected, "{expires}");
+    }
+}

@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::dialect::messages::Messages;
+
 /// One message.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = AgentMessage)]
@@ -48,12 +50,12 @@ pub(crate) fn arguments(text: &str) -> Value {
 }
 
 impl Message {
-    /// All messages of a turn. A tool's result is named by the call before it.
-    pub(crate) fn all(messages: &[proto::Message]) -> Vec<Self> {
-        let name = |id: &str| {
-            let mut calls = messages.iter().flat_map(|it| &it.tool_calls);
-            calls.find(|it| it.call_id == id).map(|it| it.name.clone()).unwrap_or_default()
-        };
+    /// All messages of a turn. A decided call was asked for in the turn before:
+    /// only its result names it then.
+    pub(crate) fn all(said: Messages) -> Vec<Self> {
+        let names = said.names();
+        let name = |id: &str| names.get(id).cloned().unwrap_or_default();
+        let messages = said.into_messages();
         let each = messages.iter().map(|it| match it.role.as_str() {
             "user" => Self::Human { content: it.content.clone() },
             "tool" => Self::Tool {

@@ -48,6 +48,16 @@ impl Speech for Plain {
         out.into_iter().map(Bytes::from).collect()
     }
 
+    fn unended(&self) -> &[String] {
+        Self::unended(self)
+    }
+
+    fn erased(&mut self, gone: &[String]) -> Vec<Bytes> {
+        let mut out = Vec::new();
+        self.erased(gone, &mut out);
+        out.into_iter().map(Bytes::from).collect()
+    }
+
     fn expired(&self) -> Bytes {
         error("the credential has ended").into()
     }

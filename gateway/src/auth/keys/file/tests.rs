@@ -40,8 +40,13 @@ fn a_new_file_is_its_owners_alone_and_others_never_get_to_read_it() {
     let file = File::at(folder.path().join("keys.toml"));
     file.create(wanted("u")).unwrap();
     assert_eq!((mode(&file), file.is_open_to_others()), (0o600, false));
-    for (before, open, after) in [(0o644, true, 0o640), (0o640, false, 0o640), (0o602, true, 0o600)]
-    {
+    for (before, open, after) in [
+        (0o644, true, 0o640),
+        (0o640, false, 0o640),
+        (0o660, true, 0o640),
+        (0o620, true, 0o600),
+        (0o602, true, 0o600),
+    ] {
         fs::set_permissions(file.path(), fs::Permissions::from_mode(before)).unwrap();
         assert_eq!(file.is_open_to_others(), open, "{before:o}");
         file.create(wanted("u")).unwrap();
