@@ -40,8 +40,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::registry::Registry;
-use crate::server::Service;
 pub use crate::secure::{PROTOCOLS, secured};
+use crate::server::Service;
 pub use crate::server::incoming;
 use crate::setup::{Parts, set_up};
 pub use config::{

@@ -2,8 +2,8 @@
 
 mod auth;
 mod edge;
-mod kept;
 mod jobs;
+mod kept;
 mod knowledge;
 mod log;
 mod nats;
@@ -21,8 +21,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use auth::{Authentication, KeysCommand, KeysCreate, KeysList, KeysRevoke};
 pub(crate) use edge::Edge;
-pub(crate) use kept::Kept;
 pub(crate) use jobs::{Jobs, JobsCommand, JobsList, JobsShow, JobsSome};
+pub(crate) use kept::Kept;
 pub(crate) use knowledge::{KnowledgeCommand, KnowledgeSearch, Known};
 pub(crate) use log::Log;
 pub(crate) use nats::{Declare, Login, NatsCommand, Servers, Tls};

@@ -45,6 +45,19 @@ impl Port {
         }
         Ok(())
     }
+
+    /// Says that it leads around the authentication of the edge, where it does.
+    pub(crate) fn warn(&self, edge: &gateway::Config) -> anyhow::Result<()> {
+        if edge.auth.is_on() && self.clients.is_none() {
+            let address = self.listener.local_addr()?;
+            let open = "who reaches it may ask the agent in anybody's name, without authentication";
+            banner::say(
+                "warning",
+                format_args!("grpc at {address}: {open}; close it with --grpc-client-ca"),
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Takes the port of the agent's gRPC. Who calls may ask in anybody's name, so

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use anyhow::ensure;
 use broker::{Broker, Bucket, Key, Records};
 use process::Lifecycle;
 use process::admin::Admin;
@@ -22,12 +23,20 @@ pub(crate) struct Window(Option<Admin>);
 
 /// Opens the admin address, before anything else is set up: from then on it
 /// tells that the process lives and is starting.
+///
+/// Errors: other machines could read it, and nobody said that they may; the port
+/// is taken.
 pub(crate) async fn open(
     flags: Seen,
     (role, tables): (&'static str, &[&[Metric]]),
     life: &Lifecycle,
 ) -> anyhow::Result<Window> {
     let Some(address) = flags.admin else { return Ok(Window(None)) };
+    ensure!(
+        address.ip().is_loopback() || flags.admin_without_authentication,
+        "--admin {address}: nobody proves there who they are: if only operators can reach it from \
+         other machines, say --admin-without-authentication"
+    );
     let listener = roles::listen(address, "--admin").await?;
     banner::say("admin", format_args!("http://{}/", listener.local_addr()?));
     Ok(Window(Some(Admin::serve(listener, install(role, tables), life))))

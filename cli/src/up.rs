@@ -39,6 +39,7 @@ async fn set_up(flags: Up, life: Lifecycle) -> anyhow::Result<Broker> {
 
     banner::say("page", secure::page(http.local_addr()?, edge.tls.as_ref()));
     grpc.announce()?;
+    grpc.warn(&edge)?;
     banner::broker(&broker.profile);
     banner::say("model", agent.model());
 

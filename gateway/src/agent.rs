@@ -30,7 +30,12 @@ pub(crate) mod status;
 /// A refusal in the words of this family.
 pub(crate) fn refusal(refusal: &Refusal) -> Value {
     let message = refusal.detail();
-    json!({ "success": false, "status": "error", "message": message, "detail": message })
+    let mut told =
+        json!({ "success": false, "status": "error", "message": message, "detail": message });
+    if let Some(turn) = refusal.turn() {
+        told["turn_id"] = turn.into();
+    }
+    told
 }
 
 /// Answers with a turn once it has ended.
@@ -86,5 +91,8 @@ mod tests {
             told.to_string(),
             r#"{"detail":"query must not be empty","message":"query must not be empty","status":"error","success":false}"#
         );
+        let turn = "00000000-0000-7000-8000-000000000001";
+        let stops = Refusal::new(crate::problem::Code::Draining, "later");
+        assert_eq!(refusal(&stops.about(turn.parse().unwrap()))["turn_id"], turn);
     }
 }

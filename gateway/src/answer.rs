@@ -52,11 +52,13 @@ pub(crate) async fn gather(
 /// it with it.
 pub(crate) async fn until_end(
     edge: &Arc<Edge>,
-    mut opened: Opened,
+    opened: Opened,
     (session, turn): (&Owned, TurnId),
     mut leaving: Option<OnDisconnect>,
     mut entry: impl FnMut(&Stored) -> Option<Ending> + Send,
 ) -> Result<Option<Ending>, Refusal> {
+    // Dropped before `leaving` looks for readers that are left.
+    let mut opened = opened;
     let name = turn.to_string();
     let ended = session.ends().ended();
     tokio::pin!(ended);

@@ -256,7 +256,7 @@ impl Decision {
 }
 
 /// Stops a turn some time after its reader has gone, unless it has ended by
-/// then. A reader that comes back meanwhile does not change that.
+/// then, or somebody reads it through this gateway: whoever came back.
 #[derive(Debug)]
 pub(crate) struct OnDisconnect {
     edge: Arc<Edge>,
@@ -284,6 +284,9 @@ impl Drop for OnDisconnect {
         let (edge, session, turn) = (Arc::clone(&self.edge), self.session.clone(), self.turn);
         self.edge.life.spawn(async move {
             tokio::time::sleep(edge.config.disconnect_grace).await;
+            if edge.readers.has(&turn) {
+                return;
+            }
             if let Err(refusal) = request(&edge, &session, Some(turn)).await {
                 tracing::warn!(?session, %turn, ?refusal, "a turn without a reader goes on");
             }

@@ -34,10 +34,20 @@ pub(crate) struct Body {
     user_id: Option<String>,
     /// The last one is the question; the ones before it count in a new session.
     #[schema(min_items = 1, max_items = 201)]
-    messages: Vec<Said>,
+    messages: Vec<Sent>,
     /// One is made when there is none.
     #[schema(max_length = 128, example = "s1")]
     session_id: Option<String>,
+}
+
+/// One message of a chat.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ChatSaid)]
+struct Sent {
+    /// `system`, `user`, `assistant` or `tool`; what `system` says are instructions.
+    #[schema(pattern = "^(system|user|assistant|tool)$", example = "user")]
+    role: String,
+    content: String,
 }
 
 /// Asks in a chat
@@ -84,9 +94,27 @@ pub(crate) async fn chat(
             return Err(Refusal::field("messages", "must end with one of role user"));
         }
     };
-    let question = Question::compatible(session, question, body.messages)?;
+    let (messages, system) = history(body.messages)?;
+    let question = Question::compatible(session, question, messages)?;
+    let question = question.instructed("messages", system)?;
     let dialect = Chat::new(question.session.id.clone(), question.turn);
     answer(&edge, question, dialect).await
+}
+
+/// What was said before, and the instructions.
+fn history(sent: Vec<Sent>) -> Result<(Vec<Said>, String), Refusal> {
+    let (mut said, mut system) = (Vec::new(), Vec::new());
+    for (at, Sent { role, content }) in sent.into_iter().enumerate() {
+        match role.as_str() {
+            "system" => system.push(content),
+            "user" | "assistant" | "tool" => said.push(Said { role, content }),
+            _ => {
+                let why = "must be system, user, assistant or tool";
+                return Err(Refusal::field(format!("messages[{at}].role"), why));
+            }
+        }
+    }
+    Ok((said, system.join("\n\n")))
 }
 
 #[derive(Debug, Deserialize)]

@@ -17,8 +17,8 @@ pub use name::{Host, Invalid, Origin};
 /// Limits and times of the edge.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Names that the edge answers to while only this machine can reach it,
-    /// beside those of this machine: what a proxy beside it passes on.
+    /// Names that the edge answers to: what clients call it, or a proxy passes on.
+    /// While only this machine can reach it, beside those of this machine.
     pub hosts: Vec<Host>,
     /// Where pages of other sites may come from that use this edge.
     pub origins: Vec<Origin>,

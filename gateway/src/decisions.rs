@@ -137,6 +137,12 @@ pub(crate) async fn present(edge: &Edge, session: &Session) -> Result<Option<Rev
     Ok(current.then_some(review))
 }
 
+/// The same, if somebody can still decide about them.
+pub(crate) async fn open(edge: &Edge, session: &Session) -> Result<Option<Review>, Error> {
+    let review = present(edge, session).await?;
+    Ok(review.filter(|it| it.is_open(process::clock::now())))
+}
+
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         let code = match refused {

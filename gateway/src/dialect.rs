@@ -6,8 +6,8 @@ pub(crate) mod chat;
 pub(crate) mod invoke;
 pub(crate) mod messages;
 pub(crate) mod native;
-pub(crate) mod plain;
 pub(crate) mod openai;
+pub(crate) mod plain;
 pub(crate) mod said;
 pub(crate) mod stream;
 

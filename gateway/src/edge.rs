@@ -44,6 +44,8 @@ pub(crate) struct Edge {
 pub(crate) struct Room {
     _of_user: Place<UserId>,
     _of_all: OwnedSemaphorePermit,
+    /// What it reads, where that is one turn.
+    _reader: Option<Place<TurnId>>,
 }
 
 /// How handlers take the state.
@@ -79,7 +81,13 @@ impl Edge {
         let of_all = Arc::clone(&self.streams)
             .try_acquire_owned()
             .map_err(|_full| Refusal::new(Code::Busy, "as many streams are open as may be"))?;
-        Ok(Room { _of_user: of_user, _of_all: of_all })
+        Ok(Room { _of_user: of_user, _of_all: of_all, _reader: None })
+    }
+
+    /// Room for one more reader of a turn.
+    pub(crate) fn reader(&self, user: &UserId, turn: TurnId) -> Result<Room, Refusal> {
+        let room = self.stream(user)?;
+        Ok(Room { _reader: self.readers.enter(turn), ..room })
     }
 
     /// Makes a list of a user's sessions, for which all that is kept of them is

@@ -32,8 +32,35 @@ pub(crate) fn shape(path: &str) -> Option<(Shape, &'static str)> {
     if path.starts_with("/agent/") {
         return Some((agent::refusal, "AgentError"));
     }
-    if path == "/v1/chat/completions" || path.starts_with("/v1/models") {
+    // Also what OpenAI has and Weir has not: its clients ask for it all the same.
+    let openai = ["chat", "completions", "embeddings", "models", "responses"];
+    let first = path.strip_prefix("/v1/").and_then(|it| it.split('/').next());
+    if first.is_some_and(|it| openai.contains(&it)) {
         return Some((openai::shape, "OpenAiError"));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_hear_refusals_in_their_own_words_also_about_what_is_not_there() {
+        for (path, words) in [
+            ("/v1/chat/completions", Some("OpenAiError")),
+            ("/v1/chat/completions/", Some("OpenAiError")),
+            ("/v1/completions", Some("OpenAiError")),
+            ("/v1/embeddings", Some("OpenAiError")),
+            ("/v1/models/a/b", Some("OpenAiError")),
+            ("/v1/responses", Some("OpenAiError")),
+            ("/agent/none", Some("AgentError")),
+            ("/v1/sessions/chat", None),
+            ("/v1/chatter", None),
+            ("/chat", None),
+            ("/v1/", None),
+        ] {
+            assert_eq!(shape(path).map(|it| it.1), words, "{path}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
+use crate::config::Host;
 use crate::edge::Edge;
 use crate::peer::Client;
 use crate::problem::{Code, Refusal};
@@ -21,7 +22,13 @@ const EFFECTS: [&str; 2] = ["/stream", "/chat"];
 /// What pages of named origins may send and read, beside what every page may.
 const METHODS: &str = "GET, POST, PATCH, DELETE";
 const ALLOWED: &str = "authorization, content-type, accept, idempotency-key, last-event-id, prefer, \
-    traceparent, tracestate, x-request-id, x-session-id";
+    traceparent, tracestate, user-agent, x-request-id, x-session-id, openai-organization, \
+    openai-project";
+/// How headers begin in which OpenAI's clients tell of themselves; pages may send
+/// so many of them, each of so many bytes at most.
+const STAINLESS: &str = "x-stainless-";
+const MOST_STAINLESS: usize = 32;
+const LONGEST_STAINLESS: usize = 64;
 const EXPOSED: &str = "preference-applied, ratelimit, ratelimit-policy, retry-after, x-request-id";
 
 /// Routes that answer to the end.
@@ -32,7 +39,7 @@ pub(crate) async fn check(State(edge): State<Arc<Edge>>, request: Request, next:
     let persists = request.version() < Version::HTTP_2;
     let origin = allowed_origin(&edge, request.headers());
     let mut response = match judge(&edge, &request, origin.is_some()) {
-        Ok(()) if origin.is_some() && is_preflight(&request) => preflight(),
+        Ok(()) if origin.is_some() && is_preflight(&request) => preflight(request.headers()),
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -82,16 +89,30 @@ fn is_preflight(request: &Request) -> bool {
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn preflight() -> Response {
+fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED),
-        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, allowed(asked)),
+        (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, value);
     }
     response
+}
+
+/// The headers that a page may send: always the same, and of those it asks for
+/// the ones of OpenAI's clients, whose names are many.
+fn allowed(asked: &HeaderMap) -> HeaderValue {
+    let lines = asked.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).into_iter();
+    let names = lines.flat_map(|it| it.as_bytes().split(|it| *it == b','));
+    let names = names.filter_map(|it| HeaderName::from_bytes(it.trim_ascii()).ok());
+    let stainless = |it: &HeaderName| {
+        it.as_str().starts_with(STAINLESS) && it.as_str().len() <= LONGEST_STAINLESS
+    };
+    let theirs = names.filter(stainless).take(MOST_STAINLESS);
+    let all = theirs.fold(ALLOWED.to_owned(), |all, it| all + ", " + it.as_str());
+    HeaderValue::try_from(all).unwrap_or(HeaderValue::from_static(ALLOWED))
 }
 
 fn judge(edge: &Edge, request: &Request, origin_allowed: bool) -> Result<(), Refusal> {
@@ -111,13 +132,11 @@ fn judge(edge: &Edge, request: &Request, origin_allowed: bool) -> Result<(), Ref
         ));
     }
     let host = host(request)?;
-    let named = |it: &str| is_local(it) || edge.config.hosts.iter().any(|host| host.is(it));
-    if edge.loopback && host.as_ref().is_some_and(|it| !named(it.host())) {
-        return Err(Refusal::new(
-            Code::Misdirected,
-            "this server only answers to localhost, loopback addresses and configured hosts",
-        ));
-    }
+    let meant = host.as_ref().map_or(Ok(()), |it| {
+        let known = edge.config.auth.is_on();
+        answers_to(it.host(), &edge.config.hosts, edge.loopback, known)
+    });
+    meant.map_err(|why| Refusal::new(Code::Misdirected, why))?;
     let method = request.method();
     let effects = EFFECTS.contains(&uri.path())
         || is_upgrade(request)
@@ -153,13 +172,38 @@ fn host(request: &Request) -> Result<Option<Authority>, Refusal> {
     }
 }
 
+/// Whether this server is meant by a host. A page may make its own name lead here
+/// and then is of the same site: it is found out by that name, unless callers
+/// must show who they are, which a page of another name cannot.
+fn answers_to(
+    host: &str,
+    hosts: &[Host],
+    loopback: bool,
+    callers_are_known: bool,
+) -> Result<(), &'static str> {
+    let (ours, why) = if loopback {
+        let why = "this server only answers to localhost, loopback addresses and configured hosts";
+        (is_local(host), why)
+    } else if hosts.is_empty() {
+        let why = "without authentication this server only answers to IP addresses, localhost and \
+            configured hosts";
+        (callers_are_known || is_local(host) || address(host).is_some(), why)
+    } else {
+        (false, "this server only answers to configured hosts")
+    };
+    if ours || hosts.iter().any(|it| it.is(host)) { Ok(()) } else { Err(why) }
+}
+
 fn is_local(host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_name) => bare == "localhost" || bare.ends_with(".localhost"),
+    let name = host.to_ascii_lowercase();
+    match address(host) {
+        Some(address) => address.to_canonical().is_loopback(),
+        None => name == "localhost" || name.ends_with(".localhost"),
     }
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// Whether a page of another site made this request, as browsers tell. Reading
@@ -203,6 +247,52 @@ mod tests {
         ] {
             assert_eq!(is_local(host), expected, "{host}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_this_servers_is_found_out_wherever_it_listens() {
+        let chat: Host = "chat.example.org".parse().unwrap();
+        let (none, named) = (&[][..], std::slice::from_ref(&chat));
+        for (host, hosts, loopback, known, expected) in [
+            ("localhost", none, true, false, true),
+            ("localhost", named, true, false, true),
+            ("chat.example.org", named, true, false, true),
+            ("chat.example.org", none, true, true, false),
+            ("10.0.0.1", none, true, false, false),
+            ("evil.example", none, false, false, false),
+            ("evil.example", none, false, true, true),
+            ("10.0.0.1", none, false, false, true),
+            ("[2001:db8::1]", none, false, false, true),
+            ("localhost", none, false, false, true),
+            ("chat.example.org", named, false, false, true),
+            ("evil.example", named, false, true, false),
+            ("localhost", named, false, true, false),
+            ("10.0.0.1", named, false, true, false),
+        ] {
+            let ours = answers_to(host, hosts, loopback, known).is_ok();
+            assert_eq!(ours, expected, "{host} {hosts:?} {loopback} {known}");
+        }
+    }
+
+    #[test]
+    fn headers_of_openais_clients_may_be_sent_and_not_any_others() {
+        let many = "x-stainless-a, ".repeat(99);
+        let long = format!("x-stainless-{}", "x".repeat(LONGEST_STAINLESS));
+        for (asked, expected) in [
+            ("X-Stainless-OS,x-stainless-lang", ", x-stainless-os, x-stainless-lang"),
+            ("*, cookie, x-other, x\u{b5}", ""),
+            ("", ""),
+            (&long, ""),
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_bytes(asked.as_bytes()).unwrap();
+            headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, value);
+            assert_eq!(allowed(&headers).to_str().unwrap(), format!("{ALLOWED}{expected}"));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, many.parse().unwrap());
+        let names = allowed(&headers).to_str().unwrap().matches(STAINLESS).count();
+        assert_eq!(names, MOST_STAINLESS);
     }
 
     #[test]

@@ -40,8 +40,8 @@ use crate::stream::{self, Opened};
 
 pub(crate) use models::{Agent, names, offered};
 use passing::Passing;
-pub(crate) use passing::may_ask;
 pub(crate) use passing::is_passing;
+pub(crate) use passing::may_ask;
 pub(crate) use refusal::{Fault, shape};
 use request::{Asked, STANDARD};
 

@@ -24,6 +24,11 @@ impl<K: Eq + Hash + Clone> Places<K> {
         Self { most, taken: Arc::default() }
     }
 
+    /// Whether the owner has a place.
+    pub(crate) fn has(&self, owner: &K) -> bool {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains_key(owner)
+    }
+
     /// `None` when the owner has as many as it may have.
     pub(crate) fn enter(&self, owner: K) -> Option<Place<K>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

@@ -219,6 +219,11 @@ impl Refusal {
         &self.0.problem.detail
     }
 
+    /// The turn that it is about.
+    pub(crate) fn turn(&self) -> Option<&str> {
+        Some(self.0.problem.turn_id.as_str()).filter(|it| !it.is_empty())
+    }
+
     /// The document, as JSON.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(&self.0).expect("texts and numbers are always JSON")

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::caller::{Caller, Owned};
-use crate::decisions::present;
+use crate::decisions::open;
 use crate::document::{parameters, refusals, words};
 use crate::edge::{Edge, Shared};
 use crate::extract::{InSession, Query};
@@ -90,24 +90,24 @@ pub(crate) async fn show(edge: &Edge, session: &Owned) -> Result<Shown, Refusal>
     // What is kept of an erased session is about to go.
     let kept = if erased { None } else { record::of(edge, session).await? };
     let kept = kept.map(|it| it.0).or_else(|| pending.first().map(|it| record::of_job(&it.job)));
-    let review = present(edge, session).await?;
+    let review = open(edge, session).await?;
     let turns: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
     let state = last.as_ref().filter(|_| !erased).and_then(|it| it.entry.state.as_ref());
+    let standing = Standing::of(state, &turns, kept.as_ref());
     Ok(Shown {
         session_id: session.id.to_string(),
         unfinished: turns.len(),
-        standing: Standing::of(state, &turns, kept.as_ref()),
+        standing: if review.is_some() { standing.waiting() } else { standing },
         position: last.map(|it| position(edge.broker.log.epoch(), it.sequence).to_string()),
         described: kept.map(Described::from).unwrap_or_default(),
-        review: review.as_ref().and_then(waiting),
+        review: review.as_ref().map(waiting),
     })
 }
 
-fn waiting(review: &Review) -> Option<Waiting> {
-    let open = review.is_open(process::clock::now());
-    open.then(|| Waiting {
+fn waiting(review: &Review) -> Waiting {
+    Waiting {
         pending: review.pending(),
         interrupted_turn_id: review.turn_ids.last().cloned().unwrap_or_default(),
         expires: review.expires,
-    })
+    }
 }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::caller::Caller;
+use crate::decisions::open;
 use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract::Query;
@@ -157,5 +158,7 @@ async fn stands(
     }
     let state = last.as_ref().filter(|_| !erased).and_then(|it| it.entry.state.as_ref());
     let turns: Vec<_> = pending.into_iter().map(|it| it.turn).collect();
-    Ok(Some((Standing::of(state, &turns, Some(record)), turns.len())))
+    let standing = Standing::of(state, &turns, Some(record));
+    let waits = standing.may_wait() && open(edge, session).await?.is_some();
+    Ok(Some((if waits { standing.waiting() } else { standing }, turns.len())))
 }

@@ -49,6 +49,17 @@ impl Standing {
         }
     }
 
+    /// Whether calls may wait although the last turn did not say so: it was to go
+    /// on with them, and did not come to it.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.status == "idle" && matches!(self.ending, Some("failed" | "cancelled"))
+    }
+
+    /// The same where calls still wait.
+    pub(crate) fn waiting(self) -> Self {
+        Self { status: if self.may_wait() { "interrupted" } else { self.status }, ..self }
+    }
+
     /// How a session stands of which the log has nothing any more: whatever ran,
     /// runs no longer.
     fn kept(record: &SessionRecord) -> Self {
@@ -106,6 +117,20 @@ mod tests {
             (Some(&waiting), &[], ("interrupted", Some(1), Some("interrupted"))),
         ] {
             check(state, pending, None, expected);
+        }
+    }
+
+    #[test]
+    fn calls_that_wait_on_after_a_failed_turn_leave_the_session_interrupted() {
+        for (status, ending, stands) in [
+            ("idle", Some("failed"), "interrupted"),
+            ("idle", Some("cancelled"), "interrupted"),
+            ("idle", Some("completed"), "idle"),
+            ("running", Some("failed"), "running"),
+            ("queued", Some("failed"), "queued"),
+        ] {
+            let standing = Standing { status, turn_id: None, ending }.waiting();
+            assert_eq!((standing.status, standing.ending), (stands, ending));
         }
     }
 

@@ -132,7 +132,12 @@ pub(crate) async fn status(
 ) -> Result<impl IntoResponse, Refusal> {
     caller.count()?;
     let profile = edge.broker.profile.clone();
-    let agents = edge.within(openai::offered(&edge)).await?;
+    let mut agents = edge.within(openai::offered(&edge)).await?;
+    if !caller.may_operate() {
+        for agent in &mut agents {
+            agent.id = None;
+        }
+    }
     Ok(Json(Status {
         models: openai::names(&agents),
         agents,

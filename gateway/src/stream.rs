@@ -82,7 +82,7 @@ pub(crate) async fn ask(
     question: &Question,
     has: Option<Mark>,
 ) -> Result<Opened, Refusal> {
-    let room = edge.stream(&question.session.user)?;
+    let room = edge.reader(&question.session.user, question.turn)?;
     let epoch = edge.broker.log.epoch();
     let opening = async {
         let now = follow(edge, &question.session, From::Now);
@@ -112,7 +112,7 @@ pub(crate) async fn again(
     session: &Owned,
     turn: TurnId,
 ) -> Result<Option<Opened>, Refusal> {
-    let room = edge.stream(&session.user)?;
+    let room = edge.reader(&session.user, turn)?;
     let opening = async {
         let follower = follow(edge, session, From::Now).await?;
         let waiting = edge.broker.queue.pending(session).await?;
@@ -192,6 +192,8 @@ struct Reader<D> {
     dialect: D,
     /// What was made and not handed on yet.
     rest: Bytes,
+    /// Dropped before `leaving` looks for readers that are left.
+    _room: Room,
     leaving: Option<OnDisconnect>,
     /// Why the stream must stop before its end.
     stop: Stop,
@@ -201,7 +203,6 @@ struct Reader<D> {
     silence: Pin<Box<Sleep>>,
     spoke: Instant,
     done: bool,
-    _room: Room,
 }
 
 enum Heard {

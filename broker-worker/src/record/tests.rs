@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use broker::{Epoch, Position, Sequence};
+use prost::Message as _;
 use proto::{
     Cancelled, Completed, Deleted, Ending, Entry, Event, FORMAT, Failed, Job, Message, Resumed,
     Rewind, SessionRecord, SessionState, Started, Status, event,

@@ -11,4 +11,8 @@ pub(crate) struct Seen {
     /// nowhere, and nothing is measured]
     #[arg(long, env = "WEIR_ADMIN", value_name = "ADDRESS")]
     pub(crate) admin: Option<SocketAddr>,
+    /// Let everybody who can reach the admin address read it, also from other
+    /// machines
+    #[arg(long, env = "WEIR_ADMIN_WITHOUT_AUTHENTICATION")]
+    pub(crate) admin_without_authentication: bool,
 }

@@ -96,14 +96,41 @@ async fn a_browsers_event_source_shows_all_text_so_far_and_the_session_lasts() -
     browser.close().await
 }
 
-#[tokio::test]
-async fn a_browsers_event_source_that_is_cut_loses_nothing_and_asks_once() -> Result<()> {
-    let model = FakeModel::start().await?;
-    let (weir, browser) = tokio::try_join!(start(&model), Browser::start())?;
+/// A browser on a page whose connections can be cut.
+async fn behind_proxy(model: &FakeModel) -> Result<(Weir, Proxy, Browser)> {
+    let (weir, browser) = tokio::try_join!(start(model), Browser::start())?;
     let page = weir.value("page")?;
     let address = page.trim_start_matches("http://").trim_end_matches('/');
     let proxy = Proxy::start(address.parse()?).await?;
     browser.open(&format!("http://{}/", proxy.address())).await?;
+    Ok((weir, proxy, browser))
+}
+
+#[tokio::test]
+async fn a_browsers_event_source_that_is_cut_before_the_first_word_asks_once() -> Result<()> {
+    let model = FakeModel::start().await?;
+    let (_weir, proxy, browser) = behind_proxy(&model).await?;
+    let held = Script { tokens: Some(3), hold_after: Some(0), ..Script::default() };
+    watch(&browser, &held.question(), "").await?;
+    browser.wait_for("opens === 1").await?;
+    model.wait_for_calls(1).await?;
+    proxy.cut();
+    browser.wait_for("source.readyState === EventSource.CONNECTING").await?;
+    proxy.mend();
+    browser.wait_for("opens === 2").await?;
+    model.release();
+    browser.wait_for("over === 'completed'").await?;
+    assert_eq!(browser.run("return shown").await?, said(3));
+    assert_eq!(browser.run("return typeof messages[0]").await?, "string", "the id is no event");
+    browser.wait_for("source.readyState === EventSource.CLOSED").await?;
+    assert_eq!(model.calls().len(), 1, "{:?}", model.calls());
+    browser.close().await
+}
+
+#[tokio::test]
+async fn a_browsers_event_source_that_is_cut_loses_nothing_and_asks_once() -> Result<()> {
+    let model = FakeModel::start().await?;
+    let (_weir, proxy, browser) = behind_proxy(&model).await?;
     // It never closes: the browser asks again by itself whenever a stream ends.
     watch(&browser, &tokens(400, 20), "").await?;
     for (opens, seen) in [(1, "t10 "), (2, "t200 ")] {

@@ -53,6 +53,9 @@ async fn a_key_is_made_used_listed_without_its_secret_and_revoked_while_weir_run
 
     let path = file.to_str().context("UTF-8")?;
     let weir = up(&["--ephemeral", "--api-keys", path]).await?;
+    let warning = weir.value("warning")?;
+    let told = warning.contains(&weir.value("grpc")?) && warning.contains("--grpc-client-ca");
+    assert!(told, "{warning}");
     let client = Client::of(&weir)?;
     assert_eq!(status(&client, None).await?, 401);
     assert_eq!(status(&client, Some(&alice)).await?, 200);

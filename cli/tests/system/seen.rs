@@ -9,7 +9,7 @@ use testkit::nats::Server;
 use testkit::process::{Output, Weir};
 use testkit::prometheus::Scrape;
 use testkit::sse::Sse;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
 use crate::stage::{Client, is_end, tokens, up, weir};
 
@@ -221,5 +221,18 @@ async fn the_log_tells_each_request_and_no_secret_that_came_with_it() -> Result<
         assert!(asked.contains(part), "{part} is not in {asked}");
     }
     assert!(all.iter().any(|it| it.contains("http.route=\"unmatched\"")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_machines_may_read_the_admin_address_only_when_somebody_said_so() -> Result<()> {
+    // An address for documents: it is nobody's, and cannot be listened on.
+    let start = ["agent", "--ephemeral", "--grpc", "127.0.0.1:0", "--admin", "192.0.2.1:0"];
+    let flag = "--admin-without-authentication";
+    for (more, says) in [(&[][..], flag), (&[flag][..], "cannot listen on 192.0.2.1")] {
+        let refused = timeout(PATIENCE, weir(&[&start, more].concat()).output()).await??;
+        let said = String::from_utf8(refused.stderr)?;
+        assert!(!refused.status.success() && said.contains(says), "{said}");
+    }
     Ok(())
 }

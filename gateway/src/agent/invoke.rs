@@ -3,18 +3,20 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use http::HeaderMap;
+use proto::{Job, Message};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{frames, session_id, whole};
 use crate::caller::Caller;
 use crate::dialect::invoke::Answer;
-use crate::document::refusals;
 use crate::document::words::{Event, Problem};
+use crate::document::{parameters, refusals};
 use crate::edge::Shared;
 use crate::extract::Json;
 use crate::problem::Refusal;
-use crate::question::Question;
+use crate::question::{INPUT_BYTES, Question, SYSTEM_BYTES, check_length, check_text, key};
 
 /// The body of both routes. Unknown fields are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,6 +38,7 @@ pub(crate) struct Body {
     post,
     path = "/agent/invoke",
     tag = "compatible",
+    params(parameters::Repeatable),
     request_body(content = Body, example = json!({"user_id": "u1", "session_id": "s1", "query": "What is Weir?"})),
     responses(
         (status = 200, description = "The turn", body = Answer),
@@ -43,6 +46,8 @@ pub(crate) struct Body {
          content_type = "application/problem+json"),
         (status = 410, description = "A part of the turn is no longer kept", body = Problem,
          content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key was used for another question",
+         body = Problem, content_type = "application/problem+json"),
         refusals::Common,
         refusals::Body,
     ),
@@ -50,9 +55,10 @@ pub(crate) struct Body {
 pub(crate) async fn invoke(
     State(edge): Shared,
     caller: Caller,
+    headers: HeaderMap,
     Json(body): Json<Body>,
 ) -> Result<Response, Refusal> {
-    whole(&edge, &question(&caller, body)?).await
+    whole(&edge, &question(&caller, key(&headers)?, body)?).await
 }
 
 /// Asks an agent, and reads
@@ -60,6 +66,7 @@ pub(crate) async fn invoke(
     post,
     path = "/agent/invoke/stream",
     tag = "compatible",
+    params(parameters::Repeatable),
     request_body(content = Body, example = json!({"user_id": "u1", "session_id": "s1", "query": "What is Weir?"})),
     responses(
         (status = 200, description = "The turn", body = Event,
@@ -68,6 +75,8 @@ pub(crate) async fn invoke(
          content_type = "application/problem+json"),
         (status = 410, description = "A part of the turn is no longer kept", body = Problem,
          content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key was used for another question",
+         body = Problem, content_type = "application/problem+json"),
         refusals::Common,
         refusals::Body,
     ),
@@ -75,17 +84,20 @@ pub(crate) async fn invoke(
 pub(crate) async fn invoke_stream(
     State(edge): Shared,
     caller: Caller,
+    headers: HeaderMap,
     Json(body): Json<Body>,
 ) -> Result<Response, Refusal> {
-    frames(&edge, &question(&caller, body)?).await
+    frames(&edge, &question(&caller, key(&headers)?, body)?).await
 }
 
-fn question(caller: &Caller, body: Body) -> Result<Question, Refusal> {
+fn question(caller: &Caller, key: Option<&str>, body: Body) -> Result<Question, Refusal> {
     let id = session_id(&body.session_id)?;
     let session = caller.session(body.user_id.as_deref(), "user_id", id)?;
-    if body.query.trim().is_empty() {
-        return Err(Refusal::field("query", "must not be empty"));
-    }
-    let question = Question::compatible(session, body.query, Vec::new())?;
-    question.instructed("system_message", body.system_message.unwrap_or_default())
+    let (query, system) = (body.query, body.system_message.unwrap_or_default());
+    check_text("query", &query, INPUT_BYTES)?;
+    check_length("system_message", &system, SYSTEM_BYTES)?;
+    let asked = (query.clone(), system.clone());
+    let said = Message { role: "user".to_owned(), content: query, ..Message::default() };
+    let job = Job { messages: vec![said], system, ..Job::default() };
+    Ok(Question::read(session, job, key, &asked))
 }

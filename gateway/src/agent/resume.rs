@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::response::Response;
 use proto::{Decision, PendingCall, Resume, Review};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{frames, session_id, whole};
@@ -153,7 +153,7 @@ fn decide(review: &Review, kind: Kind, args: Value) -> Result<Resume, Refusal> {
         );
         return Err(Refusal::field("response_type", why));
     }
-    let said = say(kind, args)?;
+    let said = say(kind, &pending[0].name, args)?;
     let resume = Resume {
         turn_id: review.turn_ids.last().cloned().unwrap_or_default(),
         decisions: pending.into_iter().map(|it| said.of(it)).collect(),
@@ -174,10 +174,10 @@ impl Said {
     }
 }
 
-fn say(kind: Kind, args: Value) -> Result<Said, Refusal> {
+fn say(kind: Kind, name: &str, args: Value) -> Result<Said, Refusal> {
     Ok(match kind {
         Kind::Accept => Said { kind: "accept", ..Said::default() },
-        Kind::Edit => Said { kind: "edit", arguments: edited(args)?, ..Said::default() },
+        Kind::Edit => Said { kind: "edit", arguments: edited(name, args)?, ..Said::default() },
         Kind::Reject => {
             Said { kind: "reject", message: text(args)?.unwrap_or_default(), ..Said::default() }
         }
@@ -191,10 +191,14 @@ fn say(kind: Kind, args: Value) -> Result<Said, Refusal> {
     })
 }
 
-/// The new arguments, by themselves or under `args`. A tool whose one argument
-/// is an object called `args` is edited by `{"args": {"args": …}}`.
-fn edited(args: Value) -> Result<String, Refusal> {
+/// The new arguments, by themselves or under `args`, which may stand in the whole
+/// `action_request` of the call that waits. A tool whose one argument is an object
+/// called `args` is edited by `{"args": {"args": …}}`.
+fn edited(name: &str, args: Value) -> Result<String, Refusal> {
     let object = match args {
+        Value::Object(mut object) if is_request(name, &object) => {
+            object.remove("args").and_then(into_object).unwrap_or_default()
+        }
         Value::Object(mut object) => match object.remove("args") {
             Some(Value::Object(inner)) if object.is_empty() => inner,
             Some(other) => {
@@ -208,6 +212,17 @@ fn edited(args: Value) -> Result<String, Refusal> {
         }
     };
     Ok(Value::Object(object).to_string())
+}
+
+/// Whether this is the call that waits, as it was told, with its arguments.
+fn is_request(name: &str, object: &Map<String, Value>) -> bool {
+    object.keys().all(|it| matches!(it.as_str(), "action" | "args" | "id"))
+        && object.get("action").is_some_and(|it| it == name)
+        && object.get("args").is_some_and(Value::is_object)
+}
+
+fn into_object(value: Value) -> Option<Map<String, Value>> {
+    if let Value::Object(object) = value { Some(object) } else { None }
 }
 
 /// A text, by itself or under `args`; none where nothing is said.
@@ -235,6 +250,7 @@ mod tests {
     fn review(calls: usize) -> Review {
         let call = |n| PendingCall {
             call_id: format!("c{n}"),
+            name: "send".into(),
             arguments_hash: format!("{n:064x}"),
             ..PendingCall::default()
         };
@@ -267,6 +283,10 @@ mod tests {
             (Kind::Edit, json!({"args": {"args": {}}}), r#"{"args":{}}"#, ""),
             (Kind::Edit, json!({"args": {}, "b": 2}), r#"{"args":{},"b":2}"#, ""),
             (Kind::Edit, json!({}), "{}", ""),
+            (Kind::Edit, json!({"action": "send", "args": {"a": 1}}), r#"{"a":1}"#, ""),
+            (Kind::Edit, json!({"action": "send", "args": {"a": 1}, "id": "c0"}), r#"{"a":1}"#, ""),
+            (Kind::Edit, json!({"action": "send", "args": 1}), r#"{"action":"send","args":1}"#, ""),
+            (Kind::Edit, json!({"action": "x", "args": {}}), r#"{"action":"x","args":{}}"#, ""),
             (Kind::Response, json!("no"), "", "no"),
             (Kind::Response, json!({"args": "no"}), "", "no"),
             (Kind::Reject, json!(null), "", ""),

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::{OfSession, named_session};
 use crate::caller::{Caller, Owned};
-use crate::decisions::present;
+use crate::decisions::open;
 use crate::dialect::invoke::{Answer, Gathering, Review, Said};
 use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
@@ -138,11 +138,13 @@ async fn ended(
     };
     shown.status = answer.status;
     shown.message.clone_from(&answer.message);
-    if answer.status == "interrupted" {
-        let review = present(edge, session).await?;
-        let open = review.filter(|it| it.is_open(process::clock::now()));
+    // A turn that was to go on with the calls, and failed, leaves them waiting.
+    if answer.status != "completed" {
+        let open = open(edge, session).await?;
         answer.interrupt_data = open.and_then(|it| Review::of(&it.pending()));
-        if answer.interrupt_data.is_none() {
+        if answer.interrupt_data.is_some() {
+            shown.status = "interrupted";
+        } else if answer.status == "interrupted" {
             shown.status = "idle";
             shown.message = Some("the calls that waited can no longer be decided".to_owned());
         }

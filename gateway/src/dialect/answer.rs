@@ -5,9 +5,9 @@ use proto::{Ending, Failed, Interrupted, Session, ToolCall, TurnId, Usage, event
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::document::words;
 use super::said::Said;
 use super::{ERASED, ending_name};
+use crate::document::words;
 
 /// Gathers a turn's entries.
 #[derive(Debug, Default)]

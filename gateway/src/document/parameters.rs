@@ -106,6 +106,16 @@ pub(crate) struct LastTurn {
     last: Option<String>,
 }
 
+/// Of the head of a question to an agent.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct Repeatable {
+    /// Makes a repetition safe: what was asked with it before is not asked again
+    #[param(rename = "Idempotency-Key", value_type = String, required = false)]
+    #[param(min_length = 1, max_length = 255, pattern = "^[ -~]+$")]
+    key: Option<String>,
+}
+
 /// Of the head of a request for a chat completion.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

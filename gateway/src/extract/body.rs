@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 
-/// The room that a body has at first. It doubles as the body grows, so that one
-/// which is only announced takes none.
-const STEP: usize = 16 * 1024;
+/// The room that a body has at first; it doubles as the body grows. Most need no
+/// more, and who only begins one keeps little from others.
+const STEP: usize = 4 * 1024;
 /// How much of a body that is refused is read and thrown away, so that the
 /// client is done sending and reads the answer.
 const WASTE_BYTES: usize = 64 * 1024 * 1024;
@@ -119,7 +119,7 @@ async fn discard(mut body: Body) {
 mod tests {
     use super::*;
 
-    const LIMIT: usize = 64 * 1024;
+    const LIMIT: usize = 16 * 1024;
 
     fn all(room: usize) -> Arc<Semaphore> {
         Arc::new(Semaphore::new(room))

@@ -58,6 +58,7 @@ struct Head {
 struct Line {
     /// Its bytes.
     column: usize,
+    /// Whether they are those of this name, as far as it goes.
     is_length: bool,
     is_encoding: bool,
     /// What a length or the size of a chunk came to.
@@ -132,10 +133,10 @@ impl Framing {
     fn data<'a>(&mut self, bytes: &'a [u8], left: u64, after: After) -> &'a [u8] {
         let here = usize::try_from(left).map_or(bytes.len(), |it| it.min(bytes.len()));
         let left = left - here as u64;
-        self.part = match after {
-            After::Head | After::ChunkSize if left > 0 => Part::Data(left, after),
-            After::Head => Part::Head,
-            After::ChunkSize => Part::ChunkSize,
+        self.part = match (left, after) {
+            (0, After::Head) => Part::Head,
+            (0, After::ChunkSize) => Part::ChunkSize,
+            (left, after) => Part::Data(left, after),
         };
         &bytes[here..]
     }
@@ -186,9 +187,11 @@ impl Framing {
 impl Head {
     fn take(&mut self, line: Line) {
         self.is_begun = true;
-        self.statements += u32::from(line.is_length || line.is_encoding);
-        self.is_chunked |= line.is_encoding;
-        if line.is_length {
+        let is_length = line.is_length && line.column >= LENGTH.len();
+        let is_encoding = line.is_encoding && line.column >= ENCODING.len();
+        self.statements += u32::from(is_length || is_encoding);
+        self.is_chunked |= is_encoding;
+        if is_length {
             self.length = line.number;
         }
     }

@@ -32,7 +32,9 @@ const ANY: &str = "<name>";
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Agent {
-    id: String,
+    /// Left out for who is not an operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
     version: String,
     /// The standard one first.
     models: Vec<String>,
@@ -108,7 +110,7 @@ pub(crate) async fn offered(edge: &Edge) -> Result<Vec<Agent>, Refusal> {
     for (key, record) in found {
         match AgentRecord::decode(record.value) {
             Ok(agent) if agent.version <= FORMAT && lives(&agent, now) => agents.push(Agent {
-                id: key.names().pop().unwrap_or_default(),
+                id: key.names().pop(),
                 version: agent.software,
                 models: agent.models,
                 since: agent.since,
@@ -194,7 +196,7 @@ mod tests {
 
     fn agent(models: &[&str], seconds: i64) -> Agent {
         Agent {
-            id: "a".to_owned(),
+            id: Some("a".to_owned()),
             version: "0".to_owned(),
             models: models.iter().map(|it| (*it).to_owned()).collect(),
             since: Some(Timestamp { seconds, nanos: 0 }),

@@ -85,8 +85,7 @@ struct Call {
 #[schema(as = ChatFunction)]
 struct Function {
     name: String,
-    #[serde(default)]
-    arguments: String,
+    arguments: Option<String>,
 }
 
 /// What is asked.
@@ -176,7 +175,7 @@ impl Body {
 
 impl Asked {
     fn take(&mut self, at: usize, sent: Sent) -> Result<(), Refusal> {
-        let text = text(at, &sent.content)?;
+        let text = text(at, &sent)?;
         let mut message = Message { role: sent.role.clone(), content: text, ..Message::default() };
         match sent.role.as_str() {
             "system" | "developer" => {
@@ -236,19 +235,24 @@ impl Decided {
     }
 }
 
-/// The text of a message: a string, or parts that are texts.
-fn text(at: usize, content: &Value) -> Result<String, Refusal> {
+/// The text of a message: a string, or parts that are texts. An assistant's may
+/// be why it refused.
+fn text(at: usize, sent: &Sent) -> Result<String, Refusal> {
     let wrong = || {
         let why = "must be a string, or a list of parts of type `text`";
         Refusal::field(format!("messages[{at}].content"), why)
     };
-    match content {
+    match &sent.content {
         Value::Null => Ok(String::new()),
         Value::String(text) => Ok(text.clone()),
         Value::Array(parts) => {
             let mut all = String::new();
             for part in parts {
-                let text = part.get("text").filter(|_| part["type"] == "text");
+                let text = match part["type"].as_str() {
+                    Some("text") => part.get("text"),
+                    Some("refusal") if sent.role == "assistant" => part.get("refusal"),
+                    Some(_) | None => None,
+                };
                 all.push_str(text.and_then(Value::as_str).ok_or_else(wrong)?);
             }
             Ok(all)
@@ -265,7 +269,7 @@ fn calls(at: usize, calls: Vec<Call>) -> Result<Vec<ToolCall>, Refusal> {
     let read = |it: Call| ToolCall {
         call_id: it.id,
         name: it.function.name,
-        arguments: it.function.arguments,
+        arguments: it.function.arguments.unwrap_or_else(|| "{}".to_owned()),
     };
     Ok(calls.into_iter().map(read).collect())
 }
@@ -420,5 +424,24 @@ mod tests {
         ] {
             read(&asking(&more)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_history_as_clients_keep_it_is_taken() {
+        let body = json!({"messages": [
+            {"role": "user", "content": "Why?"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "f", "arguments": null}}]},
+            {"role": "tool", "tool_call_id": "c", "content": ""},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "I will not."}]},
+            {"role": "user", "content": "And now?"},
+        ]});
+        let messages = read(&body).unwrap().messages;
+        assert_eq!(messages[1].tool_calls[0].arguments, "{}");
+        assert_eq!((messages[2].role.as_str(), messages[2].content.as_str()), ("tool", ""));
+        assert_eq!(messages[3].content, "I will not.");
+        let refused = json!({"messages": [
+            {"role": "user", "content": [{"type": "refusal", "refusal": "I will not."}]}]});
+        assert!(read(&refused).is_err(), "only an assistant refuses");
     }
 }

@@ -21,6 +21,7 @@ use crate::caller::Owned;
 use crate::edge::{Edge, Room};
 use crate::problem::{Code, Refusal};
 use crate::stream::{Cut, Reading, Stop, Told, stop};
+use crate::turn;
 
 /// Commands that may wait behind the one that is being done.
 const COMMANDS: usize = 16;
@@ -97,6 +98,11 @@ impl Conversation {
         }
         loop {
             let heard = self.hear().await;
+            if let Heard::Told(Ok(Some(told))) = &heard
+                && self.erased(told).await.is_err()
+            {
+                return self.end(FAILED).await;
+            }
             match self.handle(heard) {
                 Fate::GoesOn => self.begin_next(),
                 Fate::Ends(ending) => return self.end(ending).await,
@@ -116,6 +122,28 @@ impl Conversation {
             done = done(&mut self.work) => Heard::Done(done),
             told = told(&mut self.reading), if free => Heard::Told(told),
         }
+    }
+
+    /// Where the session was erased: which of the turns that are waited for here
+    /// end with that, only the broker knows.
+    async fn erased(&mut self, told: &Told) -> Result<(), Refusal> {
+        let Told::Entry { stored, .. } = told else { return Ok(()) };
+        if !stored.entry.is_tombstone() {
+            return Ok(());
+        }
+        let mut gone = Vec::new();
+        for name in self.speech.unended().to_vec() {
+            let Ok(turn) = name.parse() else { continue };
+            let (broker, session) = (&self.edge.broker, &self.session);
+            let judged = async { Ok(turn::is_erased(broker, session, turn, stored).await?) };
+            if self.edge.within(judged).await? {
+                gone.push(name);
+            }
+        }
+        for message in self.speech.erased(&gone) {
+            self.line.send(message);
+        }
+        Ok(())
     }
 
     fn handle(&mut self, heard: Heard) -> Fate {

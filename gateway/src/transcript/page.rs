@@ -24,13 +24,16 @@ pub(super) struct Page {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     turn: String,
-    /// Seconds and nanoseconds since 1970; zeros when not known.
+    /// Seconds and nanoseconds since 1970: when it began, or else the last one
+    /// before it of which that is known; zeros for none.
     at: (i64, i32),
 }
 
 impl Place {
-    fn of(turn: &Shown) -> Self {
-        Self { turn: turn.turn_id.clone(), at: began(turn).unwrap_or_default() }
+    /// That of the last one of these turns.
+    fn of(turns: &[Shown]) -> Option<Self> {
+        let at = turns.iter().rev().find_map(began).unwrap_or_default();
+        turns.last().map(|it| Self { turn: it.turn_id.clone(), at })
     }
 
     /// Reads a cursor that a page gave.
@@ -64,13 +67,15 @@ pub(super) fn page(mut turns: Vec<Shown>, after: Option<&Place>, limit: usize) -
         let earlier = |it: &&Shown| began(it).is_some_and(|it| it <= after.at);
         let from = match turns.iter().position(|it| it.turn_id == after.turn) {
             Some(known) => known + 1,
+            // Of no turn up to there it was known when it began: nothing is told twice.
+            None if after.at == (0, 0) => turns.len(),
             None => turns.iter().take_while(earlier).count(),
         };
         turns.drain(..from);
     }
     let more = turns.len() > limit;
     turns.truncate(limit);
-    let cursor = turns.last().filter(|_| more).map(|it| Place::of(it).to_string());
+    let cursor = Place::of(&turns).filter(|_| more).map(|it| it.to_string());
     Page { turns, cursor }
 }
 
@@ -112,8 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_of_unknown_age_that_is_gone_does_not_begin_the_pages_anew() {
+        let ageless = |n: u8| {
+            let turn_id = id(n);
+            Shown::kept(TranscriptTurn { turn_id, ..TranscriptTurn::default() })
+        };
+        let after = |turns: Vec<Shown>, limit| {
+            let cursor = page(turns, None, limit).cursor.unwrap();
+            Place::parse(&cursor).unwrap()
+        };
+        let behind = after(vec![turn(1), ageless(2), turn(3)], 2);
+        assert_eq!(ids(&page(vec![turn(1), turn(3)], Some(&behind), 2)), [id(3)]);
+        let alone = after(vec![ageless(2), turn(3)], 1);
+        assert!(page(vec![turn(1), turn(3)], Some(&alone), 2).turns.is_empty());
+        assert_eq!(ids(&page(vec![ageless(2), turn(3)], Some(&alone), 2)), [id(3)]);
+    }
+
+    #[test]
     fn a_cursor_reads_back_and_nothing_else_is_one() {
-        let place = Place::of(&turn(7));
+        let place = Place::of(&[turn(7)]).unwrap();
         assert_eq!(Place::parse(&place.to_string()).unwrap(), place);
         for bad in ["", "x", "MS4y", "MS4yLnM"] {
             assert!(Place::parse(bad).is_err(), "{bad:?}");

@@ -289,3 +289,65 @@ async fn a_users_sessions_are_named_and_the_latest_is_the_active_one_until_it_is
     let memories = read(edge.get("/v1/memories?userId=u")).await;
     assert_eq!(memories["memories"][0]["text"], "Likes tea", "memory is the user's");
 }
+
+#[tokio::test]
+async fn an_invoke_with_a_key_can_be_sent_again_after_a_server_stopped() {
+    let edge = Edge::start().await;
+    let invoke = |edge: &Edge, query| {
+        edge.post("/agent/invoke", &body(query)).header("idempotency-key", "k").send()
+    };
+    let play = async {
+        let mut work = edge.work().await;
+        work.text("It is 1.").await;
+        edge.life.drain();
+        work
+    };
+    let (stopped, mut work) = tokio::join!(invoke(&edge, "Why?"), play);
+    let stopped = stopped.unwrap();
+    assert_eq!(stopped.status(), 503);
+    let told: Value = stopped.json().await.unwrap();
+    assert_eq!(told["turn_id"], work.delivery.turn.to_string());
+    let elsewhere = edge.another().await;
+    let end = async {
+        work.complete().await;
+        work.settle().await;
+    };
+    let (again, ()) = tokio::join!(invoke(&elsewhere, "Why?"), end);
+    let again: Value = again.unwrap().json().await.unwrap();
+    assert_eq!((&again["status"], &again["turn_id"]), (&json!("completed"), &told["turn_id"]));
+    refused(invoke(&elsewhere, "What?").await.unwrap(), 422).await;
+    assert_eq!(edge.broker.queue.depth().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_turn_that_left_the_log_is_told_whole_from_the_transcript() {
+    let edge = Edge::start().await;
+    let turn = TurnId::new().to_string();
+    let record = SessionRecord {
+        version: proto::FORMAT,
+        turn_id: turn.clone(),
+        question: "Wh".into(),
+        answer: "Beca".into(),
+        ending: proto::Ending::Completed.into(),
+        ..SessionRecord::default()
+    };
+    store(&edge, &session(), Bucket::Sessions, &record).await;
+    let last = async || {
+        let told = status(&edge, "u").await;
+        let messages = told["last_response"]["result"]["messages"].clone();
+        let text = |it: usize| messages[it]["content"].as_str().unwrap().to_owned();
+        (text(0), text(1))
+    };
+    assert_eq!(last().await, ("Wh".to_owned(), "Beca".to_owned()));
+    let said = |role: &str, content: &str| proto::Message {
+        role: role.into(),
+        content: content.into(),
+        ..proto::Message::default()
+    };
+    let messages = vec![said("user", "Why?"), said("assistant", "Because.")];
+    let kept = proto::TranscriptTurn { turn_id: turn, messages, ..Default::default() };
+    let transcript =
+        proto::Transcript { version: proto::FORMAT, turns: vec![kept], ..Default::default() };
+    store(&edge, &session(), Bucket::Transcripts, &transcript).await;
+    assert_eq!(last().await, ("Why?".to_owned(), "Because.".to_owned()));
+}

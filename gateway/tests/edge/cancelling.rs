@@ -99,3 +99,45 @@ async fn a_turn_may_end_with_its_reader() {
     let cancels = edge.last().await.entry.state.unwrap().cancels;
     assert_eq!(cancels, [work.delivery.turn.to_string()]);
 }
+
+#[tokio::test]
+async fn a_turn_whose_reader_comes_back_goes_on() {
+    let disconnect_grace = Duration::from_millis(200);
+    let edge = Edge::with(Config { disconnect_grace, ..Config::default() }).await;
+    let body = json!({"userId": "u", "input": "Why?", "onDisconnect": "cancel"});
+    let ask = || {
+        let request = edge.post("/v1/sessions/s/turns", &body);
+        request.header("accept", "text/event-stream").header("idempotency-key", "k").send()
+    };
+    let mut first = Frames::of(ask().await.unwrap());
+    let mut work = edge.work().await;
+    work.text("Because").await;
+    first.until("text").await;
+    let second = Frames::of(ask().await.unwrap());
+    drop(first);
+    // Somebody else's turn, whose reader leaves later, is stopped: by then the
+    // grace of the first one is over.
+    let other = json!({"userId": "v", "input": "Why?", "onDisconnect": "cancel"});
+    let request = edge.post("/v1/sessions/s/turns", &other).header("accept", "text/event-stream");
+    let mut third = Frames::of(request.send().await.unwrap());
+    let mut theirs = edge.work().await;
+    theirs.text("Because").await;
+    third.until("text").await;
+    let cancels = async |session: &proto::Session| {
+        let last = edge.broker.log.last(session).await.unwrap().unwrap();
+        last.entry.state.unwrap().cancels
+    };
+    let stopped = async |session: &proto::Session| {
+        let log = std::sync::Arc::clone(&edge.broker.log);
+        let mut follow =
+            broker::Follow::open(log, session.clone(), broker::From::Now).await.unwrap();
+        while cancels(session).await.is_empty() {
+            tokio::time::timeout(crate::harness::PATIENCE, follow.next()).await.unwrap().unwrap();
+        }
+    };
+    drop(third);
+    stopped(&theirs.delivery.session).await;
+    assert!(cancels(&work.delivery.session).await.is_empty(), "it is read");
+    drop(second);
+    stopped(&work.delivery.session).await;
+}

@@ -35,12 +35,15 @@ async fn chat_streams_messages_and_closes_with_end() {
 #[tokio::test]
 async fn chat_passes_earlier_messages_on_as_history() {
     let edge = Edge::start().await;
-    let messages = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+    let messages = json!([{"role": "system", "content": "Be brief."},
+                          {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+                          {"role": "system", "content": "Be kind."},
                           {"role": "user", "content": "c"}]);
     let body = json!({"userId": "u", "sessionId": "s", "messages": messages});
     let response = edge.post("/chat", &body).send().await.unwrap();
     let mut work = edge.work().await;
     assert_eq!(work.delivery.job.messages.len(), 3);
+    assert_eq!(work.delivery.job.system, "Be brief.\n\nBe kind.");
     let failed = proto::Failed { message: "It broke.".into(), ..Default::default() };
     work.say(vec![event::Kind::Failed(failed)]).await;
     let frames = frames(&response.text().await.unwrap());
@@ -55,7 +58,7 @@ async fn chat_refuses_what_is_no_conversation() {
         json!({"userId": "u"}),
         json!({"userId": "u", "messages": []}),
         json!({"userId": "u", "messages": [{"role": "assistant", "content": "x"}]}),
-        json!({"userId": "u", "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}]}),
+        json!({"userId": "u", "messages": [{"role": "function", "content": "x"}, {"role": "user", "content": "x"}]}),
         json!({"userId": "", "messages": [{"role": "user", "content": "x"}]}),
         json!({"messages": [{"role": "user", "content": "x"}]}),
     ] {
@@ -101,6 +104,11 @@ async fn an_event_source_that_comes_back_by_itself_does_not_ask_again() {
     };
     let mut first = Frames::of(get(None).send().await.unwrap());
     let mut work = edge.work().await;
+    let opening = first.next().await.unwrap().unwrap();
+    assert_eq!(opening.raw, format!("id: {}", work.delivery.turn), "no event, but an id");
+    // Cut before anything was said: it comes back with this.
+    drop(first);
+    let mut first = Frames::of(get(opening.id.as_deref()).send().await.unwrap());
     work.text("a").await;
     let cut = first.next().await.unwrap().unwrap().id.unwrap();
     assert_eq!(cut, format!("{}.1", work.delivery.turn));

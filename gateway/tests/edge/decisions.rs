@@ -306,3 +306,34 @@ async fn nothing_waits_in_a_review_that_is_over() {
     let refused = decide(&edge, turn, &["a"]).send().await.unwrap();
     problem(refused, 404).await;
 }
+
+#[tokio::test]
+async fn calls_wait_on_after_a_turn_that_was_to_go_on_with_them_has_failed() {
+    let edge = Edge::start().await;
+    let turn = interrupted(&edge).await;
+    let decided = decide(&edge, turn, &["a"]).header("prefer", "respond-async").send();
+    assert_eq!(decided.await.unwrap().status(), 202);
+    let mut work = edge.work().await;
+    let failed = proto::Failed { message: "It broke.".into(), ..proto::Failed::default() };
+    work.say(vec![event::Kind::Failed(failed)]).await;
+    work.settle().await;
+    let record = proto::SessionRecord { version: proto::FORMAT, ..Default::default() };
+    store(&edge, &session(), Bucket::Sessions, &record).await;
+    let get =
+        async |path: &str| -> Value { edge.get(path).send().await.unwrap().json().await.unwrap() };
+    let listed = get("/v1/sessions?userId=u").await;
+    for told in [&shown(&edge, "u").await, &listed["sessions"][0]] {
+        assert_eq!((&told["status"], &told["ending"]), (&json!("interrupted"), &json!("failed")));
+    }
+    let status = get("/agent/status/u/s").await;
+    assert_eq!(
+        (&status["status"], &status["message"]),
+        (&json!("interrupted"), &json!("It broke."))
+    );
+    let waiting = &status["last_response"]["interrupt_data"]["calls"];
+    assert_eq!(waiting.as_array().map(Vec::len), Some(2), "{status}");
+    // Over, it is what it was.
+    store(&edge, &session(), Bucket::Reviews, &Review { closed: true, ..review(turn) }).await;
+    assert_eq!(shown(&edge, "u").await["status"], "idle");
+    assert_eq!(get("/agent/status/u/s").await["status"], "error");
+}

@@ -82,7 +82,7 @@ async fn one_body_in_chunks_is_read() {
 
 #[tokio::test]
 async fn bodies_have_room_together_and_give_it_back() {
-    let bodies_bytes = 16 * 1024;
+    let bodies_bytes = 4 * 1024;
     let edge = Edge::with(Config { bodies_bytes, ..Config::default() }).await;
     let post = async || {
         let sent = edge.post("/v1/sessions/s/cancel", &serde_json::json!({})).send().await;

@@ -134,6 +134,7 @@ async fn a_preflight_is_answered_for_named_origins_only() {
     let ask = |origin: &str| {
         let url = format!("http://{}/v1/sessions/s/turns", edge.address);
         let asked = edge.http.request(reqwest::Method::OPTIONS, url).header("origin", origin);
+        let asked = asked.header("access-control-request-headers", "x-stainless-os");
         asked.header("access-control-request-method", "POST").send()
     };
     let answer = ask("https://app.example.org").await.unwrap();
@@ -142,7 +143,9 @@ async fn a_preflight_is_answered_for_named_origins_only() {
     assert_eq!(headers["access-control-allow-origin"], "https://app.example.org");
     assert!(headers["access-control-allow-methods"].to_str().unwrap().contains("POST"));
     let allowed = headers["access-control-allow-headers"].to_str().unwrap();
-    for name in ["authorization", "content-type", "idempotency-key", "last-event-id"] {
+    for name in
+        ["authorization", "content-type", "idempotency-key", "last-event-id", "x-stainless-os"]
+    {
         assert!(allowed.contains(name), "{name}");
     }
     let refused = ask("https://evil.example").await.unwrap();

@@ -30,6 +30,7 @@ mod racing;
 mod sessions;
 mod socket;
 mod stalling;
+mod status;
 mod stopping;
 mod tickets;
 mod tokens;

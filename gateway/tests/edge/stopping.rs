@@ -14,6 +14,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use gateway::Config;
 use proto::{Job, Session};
+use tokio::time::timeout;
 
 use crate::harness::{Edge, Frames, PATIENCE, problem};
 
@@ -198,6 +199,14 @@ async fn a_broker_that_hangs_makes_the_edge_unready_but_alive() {
     let (edge, off) = faulty().await;
     assert_eq!(edge.get("/readyz").send().await.unwrap().status(), 200);
     off.queue.store(true, Ordering::SeqCst);
-    problem(edge.get("/readyz").send().await.unwrap(), 503).await;
+    let unready = async {
+        loop {
+            let answer = edge.get("/readyz").send().await.unwrap();
+            if answer.status() != 200 {
+                return answer;
+            }
+        }
+    };
+    problem(timeout(PATIENCE, unready).await.expect("it looks again"), 503).await;
     assert_eq!(edge.get("/healthz").send().await.unwrap().status(), 200);
 }

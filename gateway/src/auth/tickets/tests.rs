@@ -72,9 +72,11 @@ async fn a_ticket_does_not_outlive_its_key_whose_end_came_nearer() {
     let key = Source::Key("0123456789ab".into());
     let made = claims(&principal_of(key, None), &"u".parse().unwrap(), Purpose::Events);
     let hour = Timestamp::from_second(now().as_second() + 3600).unwrap();
-    for (expires, expected) in
-        [(None, Ok(false)), (Some(hour), Ok(true)), (Some(Timestamp::UNIX_EPOCH), Err(Bad::Expired))]
-    {
+    for (expires, expected) in [
+        (None, Ok(false)),
+        (Some(hour), Ok(true)),
+        (Some(Timestamp::UNIX_EPOCH), Err(Bad::Expired)),
+    ] {
         let expires = expires.map(|it| format!("expires = \"{it}\"\n")).unwrap_or_default();
         let row = format!(
             "version = 1\n[[keys]]\nid = \"0123456789ab\"\nsha256 = \"{hash}\"\nuser = \"u\"\n\

@@ -5,6 +5,7 @@ use event::Kind as K;
 use proto::{PendingCall, ToolCall, ToolResult};
 
 use super::*;
+use proto::Started;
 
 const TURN: &str = "00000000-0000-7000-8000-000000000001";
 

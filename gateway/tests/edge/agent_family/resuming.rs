@@ -39,10 +39,12 @@ async fn interrupted(edge: &Edge, ids: &[&str]) -> TurnId {
 #[tokio::test]
 async fn one_answer_in_each_of_the_four_ways_goes_on_with_the_turn() {
     let long = json!({"args": {"path": "b"}});
+    let request = json!({"action": "files__write", "args": {"path": "b"}, "id": "a"});
     for (kind, args, expected, arguments, message) in [
         ("accept", &Value::Null, "accept", "", ""),
         ("edit", &long, "edit", r#"{"path":"b"}"#, ""),
         ("edit", &long["args"], "edit", r#"{"path":"b"}"#, ""),
+        ("edit", &request, "edit", r#"{"path":"b"}"#, ""),
         ("reject", &Value::Null, "reject", "", ""),
         ("reject", &json!({"args": "too dear"}), "reject", "", "too dear"),
         ("response", &json!({"args": "forty-two"}), "respond", "", "forty-two"),
@@ -132,4 +134,26 @@ async fn a_decision_about_nothing_that_waits_is_refused_and_starts_nothing() {
         assert_eq!(shown["last_response"]["interrupt_data"], Value::Null);
     }
     assert_eq!(edge.broker.queue.depth().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_decided_calls_result_has_the_name_of_its_tool() {
+    let edge = Edge::start().await;
+    interrupted(&edge, &["a"]).await;
+    let play = async {
+        let mut work = edge.work().await;
+        let (call_id, name, content) = ("a".into(), "files__write".into(), "done".into());
+        let result = proto::ToolResult { call_id, name, content, is_error: false };
+        work.say(vec![event::Kind::ToolResult(result)]).await;
+        work.text("Done.").await;
+        work.complete().await;
+    };
+    let asking = read(edge.post("/agent/resume", &resume("accept", &Value::Null)));
+    let (answer, ()) = tokio::join!(asking, play);
+    let tool = &answer["result"]["messages"][0];
+    assert_eq!(
+        (&tool["type"], &tool["name"]),
+        (&json!("tool"), &json!("files__write")),
+        "{answer}"
+    );
 }

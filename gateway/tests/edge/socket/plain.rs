@@ -4,7 +4,7 @@ use proto::event;
 use serde_json::json;
 
 use super::{Client, refused};
-use crate::harness::Edge;
+use crate::harness::{Edge, PATIENCE};
 
 #[tokio::test]
 async fn a_question_is_answered_with_its_text_as_it_comes() {
@@ -162,4 +162,23 @@ async fn an_erased_session_is_told_and_the_socket_goes_on() {
     let mut work = edge.work().await;
     work.text("Yes").await;
     client.whole("Yes").await;
+}
+
+#[tokio::test]
+async fn a_question_that_comes_after_the_erasure_of_its_session_is_still_answered() {
+    let edge = Edge::start().await;
+    let mut client = Client::plain(&edge).await;
+    client.say("Why?").await;
+    let mut other = Client::native(&edge).await;
+    other.command(json!({"type": "ping"})).await;
+    other.until("pong").await;
+    let job = tokio::time::timeout(PATIENCE, edge.broker.queue.next()).await.unwrap().unwrap();
+    // Its job is there, and what the session had before is erased.
+    let gone = vec![event::Kind::Deleted(proto::Deleted {}).into()];
+    let tombstone = proto::Entry::after(None, "", 0, gone);
+    let log = edge.broker.log.as_ref();
+    broker::append(log, &job.session, &tombstone).await.unwrap();
+    let mut work = edge.take(job).await;
+    work.text("Because").await;
+    client.whole("Because").await;
 }
