@@ -19,7 +19,7 @@ pub(crate) use crate::auth::keys::Role;
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 
-/// When a credential stops to count.
+/// When a credential stops counting.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ends {
     /// It expires.

@@ -15,6 +15,9 @@ use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 use body::Read;
 
+/// How deep JSON may be nested.
+const DEPTH: usize = 128;
+
 /// A JSON body.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
@@ -56,7 +59,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Edge>> for Query<T> {
             Err(error) => {
                 let text = error.body_text();
                 let why = text.rsplit_once(": ").map_or(text.as_str(), |it| it.1);
-                Err(Refusal::field(quoted(why).unwrap_or("query"), why))
+                Err(Refusal::field(quoted(why).unwrap_or("query"), plainly(why)))
             }
         }
     }
@@ -116,6 +119,10 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
             "the body is empty; a JSON object is expected",
         ));
     }
+    if depth(bytes) > DEPTH {
+        let detail = format!("the body is nested too deep; JSON may be nested {DEPTH} deep");
+        return Err(Refusal::new(Code::InvalidRequest, detail));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -131,6 +138,27 @@ pub(crate) fn interpret<T: DeserializeOwned>(value: serde_json::Value) -> Result
         .map_err(|error| refuse(&error.path().to_string(), error.inner()))
 }
 
+/// How deep JSON is nested. The parser's own limit does not hold for what it
+/// skips; of bytes that are no JSON, it says what they are.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut deepest, mut depth) = (0, 0_usize);
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in bytes {
+        match byte {
+            _any if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _other => {}
+        }
+    }
+    deepest
+}
+
 fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
     let text = error.to_string();
     if !error.is_data() {
@@ -143,7 +171,19 @@ fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
         (parent, Some(name)) if missing => format!("{parent}.{name}"),
         (path, _) => path.to_owned(),
     };
-    Refusal::field(field, why)
+    Refusal::field(field, plainly(why))
+}
+
+/// What is wrong with a field that is named before it.
+fn plainly(why: &str) -> String {
+    let rest = why.split_once(", ").map(|it| it.1);
+    match (why.split('`').next(), rest) {
+        (Some("missing field "), _) => "is missing".to_owned(),
+        (Some("duplicate field "), _) => "is given twice".to_owned(),
+        (Some("unknown field "), Some(rest)) => format!("is not known, {rest}"),
+        (Some("unknown field "), None) => "is not known".to_owned(),
+        (Some(_) | None, _) => why.to_owned(),
+    }
 }
 
 /// The first name in backticks.
@@ -193,6 +233,28 @@ mod tests {
         }
         for bad in ["a=%C3%A", "a=%ff", "%FF=a", "a=%c0%ae", "a=%ed%a0%80", "a=%C3&b=%A9"] {
             assert!(!is_text(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused_also_where_nobody_looks() {
+        #[derive(Deserialize)]
+        struct Any {}
+        let nested = |deep: usize| format!("{{\"x\":{}{}}}", "[".repeat(deep), "]".repeat(deep));
+        assert!(parse::<Any>(nested(DEPTH - 1).as_bytes()).is_ok());
+        assert!(parse::<Any>(nested(DEPTH).as_bytes()).is_err());
+        let text = format!(r#"{{"x":"\"{}"}}"#, "[".repeat(1000));
+        assert!(parse::<Any>(text.as_bytes()).is_ok(), "a text is no nesting");
+    }
+
+    #[test]
+    fn a_problem_says_plainly_what_is_wrong_with_a_field() {
+        for (body, said) in [
+            (r"{}", "userId is missing"),
+            (r#"{"userId":"a","userId":"b"}"#, "userId is given twice"),
+            (r#"{"userId":"a","x":1}"#, "x is not known, expected `userId` or `messages`"),
+        ] {
+            assert_eq!(parse::<Body>(body.as_bytes()).unwrap_err().detail(), said);
         }
     }
 

@@ -130,7 +130,7 @@ pub(crate) struct KeysCreate {
     /// What he may do
     #[arg(long, value_enum, default_value_t = KeyRole::User)]
     pub(crate) role: KeyRole,
-    /// When it stops to count: after a time, as 12h or 90d, or on a date
+    /// When it stops counting: after a time, as 12h or 90d, or on a date
     /// (00:00 UTC), as 2030-01-31 [default: never]
     #[arg(long, value_name = "DURATION|DATE", value_parser = expires)]
     pub(crate) expires: Option<Timestamp>,

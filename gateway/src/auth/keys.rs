@@ -62,7 +62,7 @@ pub struct Key {
     pub label: Option<String>,
     /// When it was made.
     pub created: Timestamp,
-    /// When it stops to count; never when absent.
+    /// When it stops counting; never when absent.
     pub expires: Option<Timestamp>,
 }
 
@@ -75,7 +75,7 @@ pub struct Wanted {
     pub role: Role,
     /// What it is for: up to 200 characters, on one line.
     pub label: Option<String>,
-    /// When it stops to count.
+    /// When it stops counting.
     pub expires: Option<Timestamp>,
 }
 

@@ -1,3 +1,5 @@
+//! The document against the code and the pages that speak of it.
+
 use std::collections::BTreeSet;
 
 use http::StatusCode;

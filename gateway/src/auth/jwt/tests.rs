@@ -1,3 +1,5 @@
+//! Tokens, good and hostile, by tables.
+
 use super::*;
 
 use jsonwebtoken::{EncodingKey, encode};

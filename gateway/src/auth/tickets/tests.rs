@@ -1,3 +1,5 @@
+//! Tickets of every purpose, and those that are none.
+
 use super::*;
 
 use broker::sqlite::Place;

@@ -1,3 +1,5 @@
+//! Heads, bodies and trailers in every cut.
+
 use super::*;
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\n";

@@ -1,3 +1,5 @@
+//! The file of keys: read, written by many, and broken.
+
 use super::*;
 
 use secrecy::ExposeSecret as _;
