@@ -337,7 +337,7 @@ mod tests {
     }
 
     fn began(id: usize, seconds: i64) -> TranscriptTurn {
-        let at = Some(pbjson_types::Timestamp { seconds, nanos: 0 });
+        let at = Some(proto::Timestamp { seconds, nanos: 0 });
         TranscriptTurn { at, ledger: true, ..turn(id, 3, 3) }
     }
 

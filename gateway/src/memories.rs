@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{StatusCode, header};
 use memory::{Author, Error, MAX_MEMORIES, MAX_QUERY_BYTES, MAX_TEXT_BYTES, Memories};
-use pbjson_types::Timestamp;
+use proto::Timestamp;
 use proto::{Memory, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -2,8 +2,8 @@
 //! beginnings of what was last said.
 
 use broker::{Bucket, Error, Key, Record};
-use pbjson_types::Timestamp;
 use prost::Message as _;
+use proto::Timestamp;
 use proto::{FORMAT, Job, Session, SessionRecord};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
-use pbjson_types::Timestamp;
+use proto::Timestamp;
 use proto::{PendingCall, Review};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

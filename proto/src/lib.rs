@@ -7,10 +7,12 @@ mod chain;
 pub mod code;
 mod id;
 mod kind;
+mod moment;
 pub mod review;
 mod v1;
 
 pub use id::{InvalidId, MAX_ID_BYTES, Session, SessionId, TurnId, UserId};
+pub use moment::{Timestamp, timestamp};
 pub use v1::*;
 
 /// The version written into every stored [`Job`], [`Entry`] and record.
@@ -18,11 +20,3 @@ pub const FORMAT: u32 = 1;
 
 /// The encoded `FileDescriptorSet` of the contract, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-
-/// A time since the Unix epoch as the contract carries it.
-pub fn timestamp(since_epoch: std::time::Duration) -> pbjson_types::Timestamp {
-    pbjson_types::Timestamp {
-        seconds: since_epoch.as_secs().try_into().unwrap_or(i64::MAX),
-        nanos: since_epoch.subsec_nanos().try_into().unwrap_or(0),
-    }
-}

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use pbjson_types::Timestamp;
+use crate::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::{Decision, PendingCall, Resume, Review, ReviewDecision, Session, TurnId};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Failure, Model};
-use pbjson_types::Timestamp;
+use proto::Timestamp;
 use proto::ask_event::Kind;
 use proto::{Citation, Message, Resume, TranscriptTurn, event};
 

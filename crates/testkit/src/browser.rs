@@ -54,22 +54,8 @@ impl Browser {
     /// A browser with an empty page.
     pub async fn start() -> Result<Self> {
         let chromium = find("WEIR_CHROMIUM", "chromium")?;
-        let mut driver = Command::new(find("WEIR_CHROMEDRIVER", "chromedriver")?)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("chromedriver does not start")?;
-        let stdout = driver.stdout.take().context("its output is a pipe")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let port = tokio::time::timeout(PATIENCE, port(&mut lines)).await;
-        let url = format!(
-            "http://{}:{}",
-            Ipv4Addr::LOCALHOST,
-            port.context("chromedriver names no port")??
-        );
+        let (driver, mut lines, port) = driver().await?;
+        let url = format!("http://{}:{port}", Ipv4Addr::LOCALHOST);
         let life = Lifecycle::new();
         // A pipe that nobody reads would stop the driver.
         life.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -182,14 +168,39 @@ fn find(variable: &str, name: &str) -> Result<PathBuf> {
     })
 }
 
-async fn port(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<u16> {
+/// A driver, what it goes on to say, and its port. It takes the same port in
+/// both families of addresses, and ends when one of them has lost it to somebody
+/// else: then another one is started.
+async fn driver() -> Result<(Child, Lines<BufReader<ChildStdout>>, u16)> {
+    const STARTS: usize = 5;
+    for _ in 0..STARTS {
+        let mut driver = Command::new(find("WEIR_CHROMEDRIVER", "chromedriver")?)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("chromedriver does not start")?;
+        let stdout = driver.stdout.take().context("its output is a pipe")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let port = tokio::time::timeout(PATIENCE, port(&mut lines)).await;
+        if let Some(port) = port.context("chromedriver names no port")?? {
+            return Ok((driver, lines, port));
+        }
+    }
+    bail!("chromedriver ended {STARTS} times before it was ready")
+}
+
+/// The port that the driver took; `None` when it ended before.
+async fn port(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<u16>> {
     const STARTED: &str = "started successfully on port ";
     while let Some(line) = lines.next_line().await? {
         if let Some((_, port)) = line.split_once(STARTED) {
-            return Ok(port.trim_end_matches('.').parse()?);
+            return Ok(Some(port.trim_end_matches('.').parse()?));
         }
     }
-    bail!("chromedriver ended before it was ready")
+    Ok(None)
 }
 
 fn capabilities(chromium: &Path, profile: &Path) -> Capabilities {

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use broker::{Pending, Stored};
 use http::header;
-use pbjson_types::Timestamp;
+use proto::Timestamp;
 use proto::{Ending, Session, SessionRecord, Status};
 use serde::Serialize;
 use utoipa::ToSchema;

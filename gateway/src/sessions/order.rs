@@ -116,7 +116,7 @@ async fn new_one(edge: &Edge, session: Session) -> Result<Option<Listed>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pbjson_types::Timestamp;
+    use proto::Timestamp;
 
     #[test]
     fn a_cursor_reads_back_and_nothing_else_is_one() {

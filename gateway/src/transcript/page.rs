@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn turn(n: u8) -> Shown {
-        let at = Some(pbjson_types::Timestamp { seconds: n.into(), nanos: 0 });
+        let at = Some(proto::Timestamp { seconds: n.into(), nanos: 0 });
         Shown::kept(TranscriptTurn { turn_id: id(n), at, ..TranscriptTurn::default() })
     }
 

@@ -1,6 +1,6 @@
 //! A turn as clients are told it.
 
-use pbjson_types::Timestamp;
+use proto::Timestamp;
 use proto::{Citation, Ending, Job, Message, ToolCall, TranscriptTurn};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -99,8 +99,8 @@ async fn sessions_are_listed_by_their_last_activity_and_as_they_stand() {
         sessions[3],
         json!({
             "sessionId": "old", "status": "idle", "ending": "completed", "unfinished": 0,
-            "title": "Old", "createdAt": "1970-01-01T00:16:40+00:00",
-            "updatedAt": "1970-01-01T00:00:10+00:00",
+            "title": "Old", "createdAt": "1970-01-01T00:16:40Z",
+            "updatedAt": "1970-01-01T00:00:10Z",
             "lastQuestion": "About Old?", "lastAnswer": "Yes.",
         })
     );

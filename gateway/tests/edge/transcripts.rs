@@ -67,9 +67,9 @@ async fn a_transcript_is_told_in_pages_the_oldest_turn_first() {
     assert_eq!(
         first["turns"],
         json!([
-            {"turnId": id(1), "at": "1970-01-01T00:00:01+00:00", "status": "completed",
+            {"turnId": id(1), "at": "1970-01-01T00:00:01Z", "status": "completed",
              "messages": [{"role": "user", "content": "q1"}, {"role": "assistant", "content": "a1"}]},
-            {"turnId": id(2), "at": "1970-01-01T00:00:02+00:00", "status": "interrupted",
+            {"turnId": id(2), "at": "1970-01-01T00:00:02Z", "status": "interrupted",
              "messages": [
                 {"role": "user", "content": "q2"},
                 {"role": "assistant", "content": "a2",

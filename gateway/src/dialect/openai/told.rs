@@ -30,7 +30,7 @@ pub(crate) struct About<'a> {
     #[serde(skip_serializing_if = "<[PendingCall]>::is_empty")]
     pending: &'a [PendingCall],
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<&'a pbjson_types::Timestamp>,
+    expires: Option<&'a proto::Timestamp>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
