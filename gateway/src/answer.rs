@@ -14,9 +14,9 @@ use http::header;
 use proto::{Ending, TurnId};
 
 use crate::caller::Owned;
-use crate::cancel::OnDisconnect;
 use crate::dialect::answer::{Answer, Gathering};
 use crate::edge::Edge;
+use crate::leaving::StopWhenLeft;
 use crate::problem::{Code, Refusal};
 use crate::stream::Opened;
 use crate::turn;
@@ -26,7 +26,7 @@ pub(crate) async fn wait(
     edge: &Arc<Edge>,
     opened: Opened,
     asked: (&Owned, TurnId),
-    leaving: Option<OnDisconnect>,
+    leaving: Option<StopWhenLeft>,
 ) -> Result<Response, Refusal> {
     let answer = gather(edge, opened, asked, leaving).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
@@ -37,7 +37,7 @@ pub(crate) async fn gather(
     edge: &Arc<Edge>,
     opened: Opened,
     (session, turn): (&Owned, TurnId),
-    leaving: Option<OnDisconnect>,
+    leaving: Option<StopWhenLeft>,
 ) -> Result<Answer, Refusal> {
     let mut gathering = Gathering::default();
     let take = |it: &Stored| gathering.entry(it);
@@ -54,7 +54,7 @@ pub(crate) async fn until_end(
     edge: &Arc<Edge>,
     opened: Opened,
     (session, turn): (&Owned, TurnId),
-    mut leaving: Option<OnDisconnect>,
+    mut leaving: Option<StopWhenLeft>,
     mut entry: impl FnMut(&Stored) -> Option<Ending> + Send,
 ) -> Result<Option<Ending>, Refusal> {
     // Dropped before `leaving` looks for readers that are left.

@@ -1,8 +1,6 @@
 //! Stopping a turn: an entry in the session's own log, conditional like every
 //! other. Ends no turn; that is the workers' part.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -252,45 +250,6 @@ impl Decision {
                 Err(asked.map_or(refusal.clone(), |it| refusal.about(it)))
             }
         }
-    }
-}
-
-/// Stops a turn some time after its reader has gone, unless it has ended by
-/// then, or somebody reads it through this gateway: whoever came back.
-#[derive(Debug)]
-pub(crate) struct OnDisconnect {
-    edge: Arc<Edge>,
-    session: Session,
-    turn: TurnId,
-    armed: bool,
-}
-
-impl OnDisconnect {
-    pub(crate) fn new(edge: &Arc<Edge>, session: &Session, turn: TurnId) -> Self {
-        Self { edge: Arc::clone(edge), session: session.clone(), turn, armed: true }
-    }
-
-    /// The reader got all there is, or it is we who leave.
-    pub(crate) fn disarm(&mut self) {
-        self.armed = false;
-    }
-}
-
-impl Drop for OnDisconnect {
-    fn drop(&mut self) {
-        if !self.armed || self.edge.life.is_draining() {
-            return;
-        }
-        let (edge, session, turn) = (Arc::clone(&self.edge), self.session.clone(), self.turn);
-        self.edge.life.spawn(async move {
-            tokio::time::sleep(edge.config.disconnect_grace).await;
-            if edge.readers.has(&turn) {
-                return;
-            }
-            if let Err(refusal) = request(&edge, &session, Some(turn)).await {
-                tracing::warn!(?session, %turn, ?refusal, "a turn without a reader goes on");
-            }
-        });
     }
 }
 

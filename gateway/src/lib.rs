@@ -23,6 +23,7 @@ mod extract;
 mod family;
 mod guard;
 mod keys;
+mod leaving;
 mod limits;
 mod listen;
 mod mark;

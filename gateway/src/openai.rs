@@ -26,7 +26,6 @@ use proto::{Decision, Job, Resume, SessionId};
 
 use crate::answer;
 use crate::caller::{Caller, Owned};
-use crate::cancel::OnDisconnect;
 use crate::decisions;
 use crate::dialect::openai::{Chunks, Head, completion, failure};
 use crate::document::openai::Completion;
@@ -34,6 +33,7 @@ use crate::document::words::{Event, Problem};
 use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract;
+use crate::leaving::StopWhenLeft;
 use crate::problem::Refusal;
 use crate::question::{Question, key};
 use crate::stream::{self, Opened};
@@ -153,13 +153,13 @@ impl Asking {
 
     /// Asks. What is to become of the turn and its session when the client leaves
     /// is settled first: it may leave while the question is being accepted.
-    async fn ask(&self) -> Result<(Opened, Option<OnDisconnect>, Option<Passing>), Refusal> {
+    async fn ask(&self) -> Result<(Opened, Option<StopWhenLeft>, Option<Passing>), Refusal> {
         let (mut leaving, mut passing) = self.after();
         match stream::ask(&self.edge, &self.question, None).await {
             Ok(opened) => Ok((opened, leaving, passing)),
             Err(refusal) => {
                 if refusal.status().is_client_error() {
-                    leaving.iter_mut().for_each(OnDisconnect::disarm);
+                    leaving.iter_mut().for_each(StopWhenLeft::disarm);
                     passing.iter_mut().for_each(Passing::disarm);
                 }
                 Err(refusal)
@@ -169,10 +169,10 @@ impl Asking {
 
     /// What becomes of the turn when its reader leaves, and of its session after
     /// it.
-    fn after(&self) -> (Option<OnDisconnect>, Option<Passing>) {
+    fn after(&self) -> (Option<StopWhenLeft>, Option<Passing>) {
         let (session, turn) = (&self.question.session, self.question.turn);
         let alone = self.passing && !self.question.keyed;
-        let leaving = alone.then(|| OnDisconnect::new(&self.edge, session, turn));
+        let leaving = alone.then(|| StopWhenLeft::new(&self.edge, session, turn));
         (leaving, alone.then(|| Passing::new(&self.edge, session, turn)))
     }
 

@@ -24,9 +24,9 @@ use proto::{Session, TurnId};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::caller::Owned;
-use crate::cancel::OnDisconnect;
 use crate::dialect::Dialect;
 use crate::edge::{Edge, Room};
+use crate::leaving::StopWhenLeft;
 use crate::mark::{Mark, position};
 use crate::problem::Refusal;
 use crate::question::Question;
@@ -150,7 +150,7 @@ fn begins(follow: &Follow, turn: TurnId, standing: &Standing) -> Option<Sequence
 pub(crate) fn of_turn(
     edge: &Arc<Edge>,
     opened: Opened,
-    (turn, leaving): (TurnId, Option<OnDisconnect>),
+    (turn, leaving): (TurnId, Option<StopWhenLeft>),
     dialect: impl Dialect,
 ) -> Response {
     let stop = stop(edge, opened.session.ends());
@@ -194,7 +194,7 @@ struct Reader<D> {
     rest: Bytes,
     /// Dropped before `leaving` looks for readers that are left.
     _room: Room,
-    leaving: Option<OnDisconnect>,
+    leaving: Option<StopWhenLeft>,
     /// Why the stream must stop before its end.
     stop: Stop,
     /// It was said that the credential has ended.
@@ -229,7 +229,7 @@ impl<D: Dialect> Reader<D> {
         }
     }
 
-    fn respond(mut self, leaving: Option<OnDisconnect>) -> Response {
+    fn respond(mut self, leaving: Option<StopWhenLeft>) -> Response {
         let mut opening = String::new();
         self.dialect.open(&mut opening);
         self.rest = opening.into();

@@ -14,13 +14,13 @@ use utoipa::ToSchema;
 
 use crate::answer;
 use crate::caller::Caller;
-use crate::cancel::OnDisconnect;
 use crate::dialect::answer::Answer;
 use crate::dialect::native::Native;
 use crate::document::words::{Event, Problem};
 use crate::document::{parameters, refusals};
 use crate::edge::{Edge, Shared};
 use crate::extract::{self, InSession};
+use crate::leaving::StopWhenLeft;
 use crate::mark::{Mark, position};
 use crate::problem::{Code, Refusal};
 use crate::question::{self, Body, Question};
@@ -118,7 +118,7 @@ impl Wanted {
         let has = self.has.filter(|_| self.form == Form::Events);
         let opened = stream::ask(edge, question, has).await?;
         let turn = question.turn;
-        let leaving = leaves.then(|| OnDisconnect::new(edge, &question.session, turn));
+        let leaving = leaves.then(|| StopWhenLeft::new(edge, &question.session, turn));
         match self.form {
             Form::Whole => answer::wait(edge, opened, (&question.session, turn), leaving).await,
             Form::Events | Form::Receipt => {
