@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::Error;
-pub use model::{Protocol, Provider};
+pub use model::{Found, Protocol, Provider, Reach};
 pub use tool::mcp;
 
 use self::environment::KNOWN;

@@ -28,7 +28,7 @@ use crate::policy::Policy;
 use crate::request::Question;
 use crate::review::{Reviews, Undecided};
 use crate::tools::Toolbox;
-use crate::transcript::Transcripts;
+use crate::transcript::{Past, Refused, Transcripts};
 use crate::{Limits, Times};
 
 pub(crate) use turn::Turn;
@@ -97,6 +97,20 @@ impl From<Undecided> for Stop {
     }
 }
 
+fn refuse(refused: Option<Refused>) -> Result<(), Failure> {
+    let (code, words) = match refused {
+        None => return Ok(()),
+        Some(Refused::Over) => {
+            (code::TURN_OVER, "the turn has ended, and the conversation went on")
+        }
+        Some(Refused::Unplaced) => (
+            code::UNKNOWN_TURN,
+            "the turn to be replaced is not, or no longer, part of the conversation",
+        ),
+    };
+    Err(Failure::lasting(code, words))
+}
+
 fn too_long() -> Failure {
     Failure::lasting(code::TOO_LONG, "the answer grew past what one turn may say")
 }
@@ -120,12 +134,11 @@ impl Engine {
             let retryable = !matches!(error, broker::Error::Corrupt(_));
             Failure { retryable, ..Failure::lasting(code::STORE_UNAVAILABLE, words) }
         };
-        let past = self.transcripts.before(&key.session, key.turn).await.map_err(unread)?;
-        if past.over {
-            let words = "the turn has ended, and the conversation went on";
-            return Err(Failure::lasting(code::TURN_OVER, words).into());
-        }
-        let since = Since { generation: past.generation, stored: past.stored };
+        let before = self.transcripts.before(&key.session, key.turn, question.replaces.as_ref());
+        let past = before.await.map_err(unread)?;
+        refuse(past.refused)?;
+        let Past { generation, replacements, stored, .. } = past;
+        let since = Since { generation, replacements, stored };
         let book = self.ledgers.open(key, writer.run(), since).await.map_err(unread)?;
         writer.open(book.inherited());
         if past.interrupted.is_some() && question.resume.is_none() {

@@ -43,10 +43,12 @@ pub(crate) struct Ledgers {
 }
 
 /// What the session's transcript was when a run of a turn began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Since {
     /// Its generation.
     pub(crate) generation: u64,
+    /// How often turns had taken the place of others in it.
+    pub(crate) replacements: u64,
     /// It had this turn: another run has ended it before.
     pub(crate) stored: bool,
 }
@@ -87,10 +89,10 @@ impl Ledgers {
             key: of(&key.session, &key.turn.to_string()),
             turn: key.turn.to_string(),
             run,
-            stored: since.stored,
+            since,
         };
-        let found = insist(PATIENCE, || place.enter(since.generation)).await?;
-        Ok(Book::new(place, since.generation, found))
+        let found = insist(PATIENCE, || place.enter()).await?;
+        Ok(Book::new(place, found))
     }
 
     /// Removes what nobody needs any more. Waits out a very short outage.
@@ -122,8 +124,8 @@ struct Place {
     key: broker::Key,
     turn: String,
     run: u32,
-    /// The turn was in the transcript when this run began.
-    stored: bool,
+    /// That transcript when this run began.
+    since: Since,
 }
 
 /// What a run knows of the stored record.
@@ -161,8 +163,8 @@ enum Put {
 }
 
 impl Book {
-    fn new(place: Place, generation: u64, found: Found) -> Self {
-        let run = place.run;
+    fn new(place: Place, found: Found) -> Self {
+        let (run, generation) = (place.run, place.since.generation);
         let open =
             |ledger, expected| Page { ledger, stands: Stands::Open(expected), checked: false };
         let new = Ledger { version: FORMAT, generation, ..Ledger::default() };
@@ -245,8 +247,7 @@ impl Book {
             }
         }
         if !page.checked {
-            let generation = page.ledger.generation;
-            let mine = insist(PATIENCE, || self.place.is_mine(generation)).await;
+            let mine = insist(PATIENCE, || self.place.is_mine()).await;
             if !mine.map_err(Unwritten::Store)? {
                 self.place.withdraw().await;
                 return Err(Unwritten::Superseded);
@@ -259,7 +260,8 @@ impl Book {
 
 impl Place {
     /// Enters this run in the ledger, if there is one.
-    async fn enter(&self, generation: u64) -> broker::Result<Found> {
+    async fn enter(&self) -> broker::Result<Found> {
+        let generation = self.since.generation;
         let Some(record) = self.get().await? else {
             return Ok(Found::Nothing);
         };
@@ -331,16 +333,19 @@ impl Place {
     }
 
     /// Whether the turn is still this run's to go on with: its session was not
-    /// erased, and no other run has ended it since. Whoever asks after that has
-    /// removed the ledger that would tell.
-    async fn is_mine(&self, generation: u64) -> broker::Result<bool> {
+    /// erased, no other run has ended it since, and no turn has taken the place of
+    /// others, itself perhaps among them. Whoever asks after that has removed the
+    /// ledger that would tell.
+    async fn is_mine(&self) -> broker::Result<bool> {
+        let Since { generation, replacements, stored: had } = self.since;
         let Some(record) = self.records.get(Bucket::Transcripts, &self.session).await? else {
             return Ok(generation == 0);
         };
         let transcript = Transcript::decode(record.value)
             .map_err(|error| broker::Error::Corrupt(format!("a transcript: {error}")))?;
         let stored = transcript.turns.iter().any(|it| it.turn_id == self.turn);
-        Ok(transcript.generation == generation && (self.stored || !stored))
+        let same = (transcript.generation, transcript.replacements) == (generation, replacements);
+        Ok(same && (had || !stored))
     }
 }
 

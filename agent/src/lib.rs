@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use broker::Records;
 use futures::{Stream, StreamExt as _};
+use knowledge::Progress;
 use process::Lifecycle;
 use proto::DESCRIPTORS;
 use proto::knowledge_agent_server::KnowledgeAgentServer;
@@ -45,7 +46,7 @@ use crate::server::Service;
 pub use crate::server::incoming;
 use crate::setup::{Parts, set_up};
 pub use config::{
-    Config, Knowledge, Limits, Memory, Protocol, Provider, Times, Tools, Verdict, mcp,
+    Config, Found, Knowledge, Limits, Memory, Protocol, Provider, Reach, Times, Tools, Verdict, mcp,
 };
 pub use knowledge;
 
@@ -90,8 +91,19 @@ impl Agent {
         records: Arc<dyn Records>,
         life: Lifecycle,
     ) -> Result<Self, Error> {
+        Self::telling(config, records, life, Progress::default()).await
+    }
+
+    /// The same; while the knowledge is read, it says in `progress` how far that
+    /// is.
+    pub async fn telling(
+        config: Config,
+        records: Arc<dyn Records>,
+        life: Lifecycle,
+        progress: Progress,
+    ) -> Result<Self, Error> {
         let grace = config.grace;
-        let Parts { engine, model } = set_up(config, records, &life).await?;
+        let Parts { engine, model } = set_up(config, records, &life, progress).await?;
         let registry = Registry::new(registry::Limits {
             running: MAX_RUNNING,
             ended: MAX_ENDED,

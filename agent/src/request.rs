@@ -44,9 +44,20 @@ pub(crate) struct Question {
     /// What a human decided about calls of an interrupted turn. Its form is
     /// right; whether it fits what is pending, the review says.
     pub(crate) resume: Option<Resume>,
+    /// The earlier turn whose place this one takes.
+    pub(crate) replaces: Option<Replaces>,
     /// Instructions behind the configured ones.
     pub(crate) system: Option<String>,
     pub(crate) model: Arc<dyn Model>,
+}
+
+/// A turn whose place another one takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Replaces {
+    pub(crate) turn: TurnId,
+    /// Where it stood if the transcript does not have it: behind this turn, or
+    /// before all when empty.
+    pub(crate) behind: Option<String>,
 }
 
 /// One field that is wrong, and why.
@@ -86,6 +97,7 @@ pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, Pla
         None => check_messages(&request.messages, &mut wrong),
     }
     check_sizes(&request, &mut wrong);
+    let replaces = replaces(&request, key.as_ref(), &mut wrong);
     if request.resume_after > MAX_INDEX {
         wrong.add("resumeAfter", format_args!("must be at most {MAX_INDEX}"));
     }
@@ -104,6 +116,7 @@ pub(crate) fn ask(request: AskRequest, models: &Models) -> Result<(Question, Pla
         earlier,
         input,
         resume: request.resume,
+        replaces,
         system: Some(request.system).filter(|it| !it.is_empty()),
         model,
     };
@@ -163,6 +176,38 @@ fn check_resume(resume: &Resume, request: &AskRequest, wrong: &mut Violations) {
     let same = |turn: TurnId| request.turn_id.parse() == Ok(turn);
     if resume.turn_id.parse().is_ok_and(same) {
         wrong.add("resume.turnId", "must be another turn than the one that resumes it");
+    }
+}
+
+/// The turn whose place the request wants, and what is wrong with that.
+fn replaces(request: &AskRequest, key: Option<&Key>, wrong: &mut Violations) -> Option<Replaces> {
+    let behind = request.behind.as_deref();
+    let is_turn = |it: &str| it.is_empty() || it.parse::<TurnId>().is_ok();
+    if !behind.is_none_or(is_turn) {
+        wrong.add("behind", "must be empty or the UUID of a turn");
+    }
+    if request.replaces.is_empty() {
+        if behind.is_some() {
+            wrong.add("behind", "must be absent without `replaces`");
+        }
+        return None;
+    }
+    if request.resume.is_some() {
+        wrong.add("replaces", "must be empty with `resume`");
+    }
+    match request.replaces.parse::<TurnId>() {
+        Ok(turn) if key.is_some_and(|it| it.turn == turn) => {
+            wrong.add("replaces", "must be another turn than the one that takes its place");
+            None
+        }
+        Ok(turn) => {
+            let name = |it: &str| it.parse::<TurnId>().map(|it| it.to_string()).unwrap_or_default();
+            Some(Replaces { turn, behind: behind.map(name) })
+        }
+        Err(error) => {
+            wrong.add("replaces", error);
+            None
+        }
     }
 }
 

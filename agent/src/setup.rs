@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::Records;
-use knowledge::Library;
+use knowledge::{Library, Progress};
 use memory::{Embedder, Memories};
 use model::{Embeddings, Model, Models};
 use process::Lifecycle;
@@ -36,15 +36,16 @@ pub(crate) struct Parts {
 }
 
 /// Checks the configuration, reads the knowledge that is needed, and connects
-/// to the servers of tools. What must go on beside the turns, and end after
+/// to the servers of tools; `progress` hears how far the reading is. What must go on beside the turns, and end after
 /// them, is a task behind `life`.
 pub(crate) async fn set_up(
     config: Config,
     records: Arc<dyn Records>,
     life: &Lifecycle,
+    progress: Progress,
 ) -> Result<Parts, Error> {
     let standard = config.standard();
-    let library = Arc::new(Library::new(config.knowledge.folders.clone()));
+    let library = Arc::new(Library::telling(config.knowledge.folders.clone(), progress));
     let own = vec![Arc::new(Extractive::new(Arc::clone(&library))) as Arc<dyn Model>];
     let models = Arc::new(Models::new(&standard, own, config.providers)?);
     let fallback = config.fallback.iter().map(|it| named(&models, it)).collect::<Result<_, _>>()?;

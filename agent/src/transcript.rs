@@ -1,7 +1,12 @@
 //! What a session's turns said, in `Records`, for the next question's prompt.
 //!
 //! Bounded: the oldest turns go first, then what does not fit is cut. Never
-//! brings back a transcript that was erased while its turn ran.
+//! brings back a transcript that was erased while its turn ran, nor a turn whose
+//! place another one has taken.
+
+mod cut;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +16,9 @@ use broker::{Bucket, Expected, Record, Records};
 use prost::Message as _;
 use proto::{Citation, FORMAT, Message, Session, Transcript, TranscriptTurn, TurnId};
 
+use crate::request::Replaces;
 use crate::store::insist;
+use cut::Cut;
 
 /// The largest transcript, encoded, in bytes.
 const MAX_BYTES: usize = broker::MAX_RECORD_BYTES - 64 * 1024;
@@ -33,6 +40,9 @@ pub(crate) struct Past {
     pub(crate) messages: Vec<Message>,
     /// Where each turn ends in `messages`, and its id.
     ends: Vec<(usize, String)>,
+    /// What was said before the question whose place this turn takes, if that
+    /// was the first.
+    pub(crate) history: Vec<Message>,
     /// What stands for everything before `messages`.
     pub(crate) summary: Summary,
     /// The places that tools have found, with their numbers.
@@ -45,10 +55,23 @@ pub(crate) struct Past {
     pub(crate) known: bool,
     /// This turn had been stored before, by another run of it.
     pub(crate) stored: bool,
-    /// And later turns after it: it has long ended.
-    pub(crate) over: bool,
+    /// Why this turn cannot begin.
+    pub(crate) refused: Option<Refused>,
     /// Which of the session's transcripts it was: erasing begins another one.
     pub(crate) generation: u64,
+    /// How often turns had taken the place of others by then.
+    pub(crate) replacements: u64,
+    /// What goes when this turn is stored.
+    cut: Option<Cut>,
+}
+
+/// Why a turn cannot begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It was stored, and later turns after it or in its place: it has long ended.
+    Over,
+    /// It is to take the place of a turn, and there is none.
+    Unplaced,
 }
 
 /// What stands for the oldest turns of a conversation.
@@ -70,40 +93,66 @@ pub(crate) struct Interrupted {
 }
 
 impl Past {
-    fn new(transcript: Transcript, turn: &str) -> Self {
-        let Transcript { mut turns, generation, .. } = transcript;
-        let own = turns.iter().position(|it| it.turn_id == turn);
-        let over = own.is_some_and(|at| at + 1 < turns.len());
-        turns.retain(|it| it.turn_id != turn);
+    fn new(mut transcript: Transcript, turn: &str, replaces: Option<&Replaces>) -> Self {
+        let own = transcript.position(turn);
+        let later = own.is_some_and(|at| at + 1 < transcript.turns.len());
+        let over = later || transcript.replaced.iter().any(|it| it == turn);
+        transcript.turns.retain(|it| it.turn_id != turn);
         let mut past = Self {
-            known: !turns.is_empty(),
             stored: own.is_some(),
-            over,
-            interrupted: turns
+            refused: over.then_some(Refused::Over),
+            interrupted: transcript
+                .turns
                 .last()
                 .filter(|it| it.interrupted)
                 .map(|it| Interrupted { model: it.model.clone(), system: it.system.clone() }),
-            summary: Summary {
-                text: transcript.summary,
-                turn: transcript.summarized,
-                messages: transcript.summarized_messages,
-            },
-            generation,
+            generation: transcript.generation,
+            replacements: transcript.replacements,
             ..Self::default()
         };
-        for it in &turns {
-            past.ledgers.extend(it.ledger.then(|| it.turn_id.clone()));
-            for source in &it.sources {
-                past.sources.retain(|known| known.number != source.number);
-                past.sources.push(source.clone());
-            }
+        let ledgers = transcript.turns.iter().filter(|it| it.ledger);
+        past.ledgers = ledgers.map(|it| it.turn_id.clone()).collect();
+        if let Some(replaces) = replaces {
+            past.take_place(&mut transcript, replaces);
         }
-        let summarized = turns.iter().position(|it| it.turn_id == past.summary.turn);
-        for it in turns.into_iter().skip(summarized.map_or(0, |at| at + 1)) {
-            past.messages.extend(it.messages);
-            past.ends.push((past.messages.len(), it.turn_id));
-        }
+        past.read(transcript);
         past
+    }
+
+    /// Leaves what was said before the place that this turn takes. A run of it
+    /// that stored it before has left nothing else.
+    fn take_place(&mut self, transcript: &mut Transcript, replaces: &Replaces) {
+        let name = replaces.turn.to_string();
+        let Some(place) = transcript.place(&name, replaces.behind.as_deref()) else {
+            let unplaced = (!self.stored).then_some(Refused::Unplaced);
+            self.refused = self.refused.or(unplaced);
+            return;
+        };
+        if !self.ledgers.contains(&name) {
+            self.ledgers.push(name.clone());
+        }
+        let cut = Cut::new(transcript, name, place);
+        if let Some(first) = transcript.turns.get(place) {
+            self.history = first.history().to_vec();
+        }
+        cut.take(transcript);
+        self.cut = Some(cut);
+    }
+
+    fn read(&mut self, transcript: Transcript) {
+        let Transcript { turns, summary: text, summarized: turn, summarized_messages, .. } =
+            transcript;
+        self.known = !turns.is_empty();
+        self.summary = Summary { text, turn, messages: summarized_messages };
+        for source in turns.iter().flat_map(|it| &it.sources) {
+            self.sources.retain(|known| known.number != source.number);
+            self.sources.push(source.clone());
+        }
+        let summarized = turns.iter().position(|it| it.turn_id == self.summary.turn);
+        for it in turns.into_iter().skip(summarized.map_or(0, |at| at + 1)) {
+            self.messages.extend(it.messages);
+            self.ends.push((self.messages.len(), it.turn_id));
+        }
     }
 
     /// Takes away what was said from the last question on: a turn that resumes
@@ -145,19 +194,26 @@ impl Transcripts {
         Self { records }
     }
 
-    /// What the session said before this turn. Waits out a short outage.
-    pub(crate) async fn before(&self, session: &Session, turn: TurnId) -> broker::Result<Past> {
+    /// What the session said before this turn, or before the one that it
+    /// `replaces`. Waits out a short outage.
+    pub(crate) async fn before(
+        &self,
+        session: &Session,
+        turn: TurnId,
+        replaces: Option<&Replaces>,
+    ) -> broker::Result<Past> {
         let key = broker::Key::session(session);
         let read = || self.records.get(Bucket::Transcripts, &key);
-        let Some(record) = insist(PATIENCE, read).await? else {
-            return Ok(Past::default());
-        };
-        Ok(Past::new(decode(&record)?, &turn.to_string()))
+        let found = insist(PATIENCE, read).await?;
+        let transcript = found.map(|it| decode(&it)).transpose()?.unwrap_or_default();
+        Ok(Past::new(transcript, &turn.to_string(), replaces))
     }
 
     /// Stores a turn where it belongs, in place of what was stored of it, and the
-    /// summary of its `past`. Tries for as long as `patience`. `false` when
-    /// another run of the turn has stored it meanwhile: that one is the turn.
+    /// summary of its `past`; the turns whose place it takes go in the same write.
+    /// Tries for as long as `patience`. `false` when another run of the turn has
+    /// stored it meanwhile, which then is the turn, or when the conversation that
+    /// it is an answer in is another one by now.
     pub(crate) async fn store(
         &self,
         session: &Session,
@@ -189,6 +245,16 @@ impl Transcripts {
             // Equal when it was this run whose answer did not come.
             return Ok(own == turn);
         }
+        if transcript.replacements != past.replacements {
+            tracing::info!(?session, turn = turn.turn_id, "turns were replaced while it ran");
+            return Ok(false);
+        }
+        // One that said nothing takes nothing away.
+        let cut = past.cut.as_ref().filter(|_| !turn.messages.is_empty());
+        let Some(transcript) = cut::made(transcript, cut, &turn.turn_id) else {
+            tracing::info!(?session, turn = turn.turn_id, "another turn was stored since it began");
+            return Ok(false);
+        };
         let mut transcript = with(transcript, turn.clone());
         if past.summary.messages >= transcript.summarized_messages {
             let Summary { text, turn, messages } = past.summary.clone();
@@ -271,108 +337,4 @@ fn fit(mut turn: TranscriptTurn) -> TranscriptTurn {
 /// A turn's bytes inside a transcript, with its tag and length.
 fn size_of_turn(turn: &TranscriptTurn) -> usize {
     turn.encoded_len() + 6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_summary_stands_for_whole_turns_and_ends_where_a_question_begins() {
-        let mut resumed = turn(3, 3, 3);
-        resumed.messages.remove(0);
-        let turns = vec![turn(1, 3, 3), turn(2, 3, 3), resumed, turn(4, 3, 3)];
-        let transcript = Transcript { turns, ..Transcript::default() };
-        let past = Past::new(transcript.clone(), "9");
-        for (omitted, boundary) in [(0, 0), (1, 2), (2, 2), (3, 5), (4, 5), (5, 5), (6, 7), (7, 7)]
-        {
-            assert_eq!(past.boundary(omitted), boundary, "{omitted}");
-        }
-        let mut past = past;
-        past.summarize(5, "they spoke".to_owned());
-        assert_eq!((past.messages.len(), past.boundary(1)), (2, 2));
-        let Summary { text: summary, turn: summarized, messages: summarized_messages } =
-            past.summary.clone();
-        assert_eq!((summarized.as_str(), summarized_messages), ("3", 5));
-        let stored = Transcript { summary, summarized, summarized_messages, ..transcript };
-        let mut later = Past::new(stored, "9");
-        assert_eq!((later.messages.len(), later.boundary(1)), (2, 2));
-        later.summarize(2, String::new());
-        assert_eq!(later.summary.messages, 7);
-    }
-
-    fn turn(id: usize, question: usize, answer: usize) -> TranscriptTurn {
-        let message = |role: &str, size: usize| Message {
-            role: role.to_owned(),
-            content: "三".repeat(size / 3),
-            ..Message::default()
-        };
-        TranscriptTurn {
-            turn_id: id.to_string(),
-            messages: vec![message("user", question), message("assistant", answer)],
-            ..TranscriptTurn::default()
-        }
-    }
-
-    #[test]
-    fn the_oldest_turns_are_dropped_past_the_limit() {
-        let mut transcript = Transcript::default();
-        for id in 0..20 {
-            transcript = with(transcript, turn(id, 30_000, 70_000));
-            assert!(transcript.encoded_len() <= MAX_BYTES);
-        }
-        let ids: Vec<_> = transcript.turns.iter().map(|it| &it.turn_id).collect();
-        assert_eq!(ids, ["13", "14", "15", "16", "17", "18", "19"]);
-    }
-
-    #[test]
-    fn a_turn_too_long_alone_is_cut_but_stored() {
-        let stored = with(Transcript::default(), turn(1, 500_000, 4_000_000));
-        assert_eq!(stored.turns.len(), 1);
-        assert!(stored.encoded_len() <= MAX_BYTES);
-        let mut with_history = turn(1, 1_000, 1_000);
-        with_history.messages.splice(..0, turn(1, 500_000, 500_000).messages);
-        let stored = with(Transcript::default(), with_history);
-        assert_eq!(stored.turns[0].messages.len(), 3);
-    }
-
-    fn began(id: usize, seconds: i64) -> TranscriptTurn {
-        let at = Some(proto::Timestamp { seconds, nanos: 0 });
-        TranscriptTurn { at, ledger: true, ..turn(id, 3, 3) }
-    }
-
-    #[test]
-    fn a_turn_stands_where_it_was_or_behind_those_that_began_before_it() {
-        let mut transcript = Transcript::default();
-        for turn in [began(1, 10), began(3, 30), began(2, 20), began(1, 40)] {
-            transcript = with(transcript, turn);
-        }
-        let ids: Vec<_> = transcript.turns.iter().map(|it| it.turn_id.as_str()).collect();
-        assert_eq!(ids, ["1", "2", "3"]);
-        let ledgers: Vec<_> = transcript.turns.iter().map(|it| it.ledger).collect();
-        assert_eq!(ledgers, [true, true, true], "each has stored itself last");
-        let later = with(transcript, began(4, 50));
-        let ledgers: Vec<_> = later.turns.iter().map(|it| it.ledger).collect();
-        assert_eq!(ledgers, [false, false, false, true]);
-    }
-
-    #[test]
-    fn a_turn_with_later_ones_behind_it_is_over() {
-        let turns = vec![turn(1, 3, 3), turn(2, 3, 3)];
-        let transcript = Transcript { turns, ..Transcript::default() };
-        let told = |id: &str| {
-            let past = Past::new(transcript.clone(), id);
-            (past.stored, past.over)
-        };
-        assert_eq!(told("1"), (true, true));
-        assert_eq!(told("2"), (true, false));
-        assert_eq!(told("3"), (false, false));
-    }
-
-    #[test]
-    fn a_turn_stored_again_takes_its_own_place() {
-        let mut transcript = with(Transcript::default(), turn(1, 3, 3));
-        transcript = with(transcript, turn(1, 6, 6));
-        assert_eq!(transcript.turns, [turn(1, 6, 6)]);
-    }
 }

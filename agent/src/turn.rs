@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use model::Failure;
 use process::Lifecycle;
 use proto::ask_event::Kind;
 use proto::{Cancelled, code};
@@ -52,7 +53,7 @@ async fn complete(engine: &Engine, question: &Question, seat: &Seat) -> Option<K
     };
     let mut turn = match begun {
         Ok(turn) => turn,
-        Err(Stop::Failed(failure)) if failure.code == code::TURN_OVER => {
+        Err(Stop::Failed(failure)) if is_final(&failure) => {
             return Some(Kind::Failed(failure.into()));
         }
         Err(Stop::Failed(failure)) => return unread(seat, Kind::Failed(failure.into())),
@@ -69,6 +70,11 @@ async fn complete(engine: &Engine, question: &Question, seat: &Seat) -> Option<K
         Err(Stop::Superseded) => return None,
     };
     engine.close(&turn, end).await
+}
+
+/// Whether a turn that could not begin never will.
+fn is_final(failure: &Failure) -> bool {
+    [code::TURN_OVER, code::UNKNOWN_TURN].contains(&failure.code)
 }
 
 /// The end of a turn whose past was not read. Who has something of it keeps it

@@ -7,9 +7,14 @@ use std::time::Duration;
 use hyper::http::uri::Scheme;
 use process::Lifecycle;
 use proto::knowledge_agent_client::KnowledgeAgentClient;
+use proto::knowledge_agent_server::KnowledgeAgentServer;
 use proto::{CancelRequest, Session};
 use tokio::time::{Instant, timeout};
+use tonic::server::NamedService;
 use tonic::transport::{Channel, Endpoint, Uri};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tracing::Instrument as _;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -39,6 +44,7 @@ const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 pub struct Agent {
     name: String,
     pub(crate) client: KnowledgeAgentClient<Channel>,
+    channel: Channel,
     shunned: Arc<Mutex<Shunned>>,
 }
 
@@ -83,9 +89,19 @@ impl Agent {
     }
 
     fn new(name: String, channel: Channel) -> Self {
-        let client = KnowledgeAgentClient::new(channel);
+        let client = KnowledgeAgentClient::new(channel.clone());
         let client = client.max_decoding_message_size(MAX_EVENT_BYTES);
-        Self { name, client, shunned: Arc::default() }
+        Self { name, client, channel, shunned: Arc::default() }
+    }
+
+    /// Whether it says that it takes turns, by the usual health check.
+    ///
+    /// Errors: it cannot be reached, or knows no health check.
+    pub async fn serves(&self) -> Result<bool, tonic::Status> {
+        let service = <KnowledgeAgentServer<()> as NamedService>::NAME.to_owned();
+        let asked = HealthCheckRequest { service };
+        let answer = HealthClient::new(self.channel.clone()).check(asked).await?;
+        Ok(answer.into_inner().status() == ServingStatus::Serving)
     }
 
     /// It failed: others are preferred for a while, which doubles when it fails

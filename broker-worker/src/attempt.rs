@@ -243,10 +243,11 @@ impl Attempt<'_> {
     }
 
     fn started(&self) -> Event {
-        let Job { messages, resume, .. } = &self.delivery.job;
+        let Job { messages, resume, replaces, .. } = &self.delivery.job;
         event::Kind::Started(Started {
             input: messages.last().map(|it| it.content.clone()).unwrap_or_default(),
             resumes: resume.as_ref().map(|it| it.turn_id.clone()).unwrap_or_default(),
+            replaces: replaces.clone(),
         })
         .into()
     }
@@ -264,6 +265,8 @@ impl Attempt<'_> {
             resume_run: has.run,
             resume: job.resume,
             metadata: job.metadata,
+            replaces: job.replaces,
+            behind: job.behind,
         }
     }
 }

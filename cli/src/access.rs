@@ -36,8 +36,9 @@ pub(crate) fn http(access: &Access, base: &Url) -> anyhow::Result<reqwest::Clien
     };
     ensure!(
         access.unencrypted || is_private(base),
-        "--server {base}: without TLS everybody on the way could read the API key; https:// \
-         encrypts it, --send-key-unencrypted sends it all the same"
+        "--server {}: without TLS everybody on the way could read the API key; https:// \
+         encrypts it, --send-key-unencrypted sends it all the same",
+        shown(base.as_str())
     );
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, bearer(&key)?);
@@ -99,6 +100,21 @@ pub(crate) fn cause(error: &reqwest::Error) -> String {
     last.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
+/// A URL for people: without user, password and query.
+pub(crate) fn shown(url: &str) -> String {
+    let Ok(mut shown) = url.parse::<Url>() else {
+        return url.rsplit('@').next().unwrap_or_default().to_owned();
+    };
+    // What cannot have them has none.
+    let taken = shown.set_username("").and_then(|()| shown.set_password(None));
+    if taken.is_err() {
+        return shown.host_str().unwrap_or_default().to_owned();
+    }
+    shown.set_query(None);
+    shown.set_fragment(None);
+    shown.as_str().trim_end_matches('/').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +141,18 @@ mod tests {
             assert!(made.is_ok() || !format!("{:#}", made.unwrap_err()).contains("canary"));
             assert!(http(&Access { unencrypted: true, ..secret }, &base).is_ok());
             assert!(http(&access(None), &base).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_place_is_shown_without_what_is_secret_in_it() {
+        for (url, expected) in [
+            ("http://me:canary@a:8080/", "http://a:8080"),
+            ("https://a/below/?key=canary#canary", "https://a/below"),
+            ("me:canary@a", ""),
+            ("canary@a", "a"),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
         }
     }
 

@@ -1,10 +1,10 @@
 //! What a person reads when a process starts or fails: one thing a line, its
 //! name first.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's face")]
+#![expect(clippy::print_stdout, reason = "this is the program's face")]
 
 use broker::Profile;
 
-use crate::plain;
+use crate::{output, plain};
 
 /// Says one thing about the process.
 pub(crate) fn say(name: &str, what: impl std::fmt::Display) {
@@ -24,5 +24,5 @@ pub(crate) fn ready() {
 
 /// One clear line about why the process ends.
 pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("weir: {}", plain::line(&format!("{error:#}")));
+    output::note(&format!("weir: {}", plain::line(&format!("{error:#}"))));
 }

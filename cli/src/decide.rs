@@ -1,7 +1,6 @@
 //! `weir decide`: the tool calls of a session that wait for a human, and what
 //! the human says. Decides only calls that wait at this moment, and shows each
 //! before it does.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line client")]
 
 use std::fmt::{Display, Write as _};
 use std::process::ExitCode;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use crate::ask::{Lines, Prose, follow};
 use crate::client::Client;
 use crate::flags::Decide;
-use crate::{Ended, plain};
+use crate::{Ended, output, plain};
 
 /// The most of a call's summary that is shown beside an answer, in characters.
 const SUMMARY: usize = 300;
@@ -23,7 +22,7 @@ pub(crate) async fn run(flags: Decide) -> Ended {
     let calls = session["pending"].as_array().map_or(&[][..], Vec::as_slice);
     let answers = answers(&flags);
     if answers.is_empty() {
-        print!("{}", list(&flags, calls, session["expires"].as_str()));
+        output::print(&list(&flags, calls, session["expires"].as_str()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut decisions = Vec::new();
@@ -33,7 +32,7 @@ pub(crate) async fn run(flags: Decide) -> Ended {
             let waiting = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
             bail!("no call {} waits for a decision; waiting: {waiting}", plain::line(id));
         };
-        eprintln!("{} {}", text(&answer, "type"), line(call));
+        output::note(&format!("{} {}", text(&answer, "type"), line(call)));
         decisions.push(decision(call, answer));
     }
     let turn = session["interruptedTurnId"].as_str().unwrap_or_default();
@@ -58,7 +57,7 @@ fn answers(flags: &Decide) -> Vec<(&str, Value)> {
 }
 
 /// The decision, bound to the call as it was found.
-fn decision(call: &Value, mut answer: Value) -> Value {
+pub(crate) fn decision(call: &Value, mut answer: Value) -> Value {
     answer["callId"] = call["callId"].clone();
     answer["argumentsHash"] = call["argumentsHash"].clone();
     answer
@@ -119,7 +118,7 @@ fn hint(session: &str, call: &Value) -> String {
 }
 
 /// A text as a shell takes it for one argument.
-fn argument(text: &str) -> String {
+pub(crate) fn argument(text: &str) -> String {
     let plain = |it: char| it.is_ascii_alphanumeric() || "-_./:@+=,".contains(it);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         return text.to_owned();

@@ -14,12 +14,7 @@ use crate::{Ended, banner, roles, secure};
 /// are, only this machine may reach it.
 pub(crate) async fn open(flags: &Edge) -> anyhow::Result<(TcpListener, gateway::Config)> {
     let auth = flags.auth.config();
-    anyhow::ensure!(
-        may_listen(flags.http, &auth, flags.auth.open),
-        "--http {}: other machines must show who asks: give --api-keys, --jwt-secret-file or \
-         --jwt-jwks, or say --without-authentication",
-        flags.http
-    );
+    permitted(flags, &auth)?;
     if flags.auth.open {
         banner::say("callers", "everybody who reaches it, without authentication");
     }
@@ -28,13 +23,25 @@ pub(crate) async fn open(flags: &Edge) -> anyhow::Result<(TcpListener, gateway::
     Ok((roles::listen(flags.http, "--http").await?, config))
 }
 
+/// Refuses an address that other machines reach while nobody proves who they
+/// are.
+pub(crate) fn permitted(flags: &Edge, auth: &auth::Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        may_listen(flags.http, auth, flags.auth.open),
+        "--http {}: other machines must show who asks: give --api-keys, --jwt-secret-file or \
+         --jwt-jwks, or say --without-authentication",
+        flags.http
+    );
+    Ok(())
+}
+
 /// Whether those who reach an address prove who they are, or need not.
 fn may_listen(address: SocketAddr, auth: &auth::Config, told: bool) -> bool {
     address.ip().is_loopback() || *auth != auth::Config::default() || told
 }
 
 /// What the file that the flags name comes to.
-fn read(flags: &Edge) -> anyhow::Result<gateway::Config> {
+pub(crate) fn read(flags: &Edge) -> anyhow::Result<gateway::Config> {
     let file = flags.gateway_config.as_deref();
     Ok(file.map(gateway::Config::read).transpose()?.unwrap_or_default())
 }

@@ -1,14 +1,25 @@
 //! Every flag, with its environment variable and its default.
 
+mod ask;
 mod auth;
+mod chat;
+mod completions;
+mod decide;
+mod doctor;
 mod edge;
 mod jobs;
 mod kept;
 mod knowledge;
 mod log;
+mod memory;
 mod nats;
+mod peer;
 mod seen;
+mod session;
+mod sessions;
 mod size;
+mod status;
+mod tail;
 mod tls;
 mod tools;
 
@@ -19,21 +30,35 @@ use std::time::Duration;
 use broker::Durability;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use ask::Ask;
 pub(crate) use auth::{Authentication, KeysCommand, KeysCreate, KeysList, KeysRevoke};
+pub(crate) use chat::Chat;
+pub(crate) use completions::{Completions, Shell};
+pub(crate) use decide::Decide;
+pub(crate) use doctor::Doctor;
 pub(crate) use edge::Edge;
 pub(crate) use jobs::{Jobs, JobsCommand, JobsList, JobsShow, JobsSome};
 pub(crate) use kept::Kept;
 pub(crate) use knowledge::{KnowledgeCommand, KnowledgeSearch, Known};
 pub(crate) use log::Log;
+pub(crate) use memory::{MemoryAdd, MemoryCommand, MemoryForget, MemoryList};
 pub(crate) use nats::{Declare, Login, NatsCommand, Servers, Tls};
+pub(crate) use peer::Peer;
 pub(crate) use seen::Seen;
+pub(crate) use session::{Cancel, Delete};
+pub(crate) use sessions::{
+    Format, Sessions, SessionsCommand, SessionsExport, SessionsList, SessionsRename,
+    SessionsSearch, SessionsShow,
+};
+pub(crate) use status::Status;
+pub(crate) use tail::Tail;
 pub(crate) use tls::{Access, AgentTls, EdgeTls, GrpcTls};
 pub(crate) use tools::{ToolsChosen, ToolsCommand, ToolsList, ToolsPin};
 
 /// How a process that serves says how it ended.
 const EXIT_CODES: &str = "Exit codes: 0 done, or drained: everything under way was finished or \
     handed over; 1 failed, or a part of the process died; 2 wrong usage; 124 the grace was over \
-    and what was left was aborted; 130 stopped at once by a second SIGINT (a client: interrupted), \
+    and what was left was aborted; 130 stopped at once by a second SIGINT (a client: stopped), \
     143 by a second SIGTERM";
 
 /// A durable streaming backend for LLM agents.
@@ -65,7 +90,9 @@ pub(crate) enum Command {
     Ask(Ask),
     /// Talk
     Chat(Chat),
-    /// Print a session's events as they are stored
+    /// List your sessions, show them, name them, write them down
+    Sessions(Box<Sessions>),
+    /// Watch a session: its events as they are stored
     Tail(Tail),
     /// Show the tool calls that wait for a human, or decide them
     Decide(Decide),
@@ -73,6 +100,11 @@ pub(crate) enum Command {
     Cancel(Cancel),
     /// Erase a session
     Delete(Delete),
+    /// See what is remembered about you; add to it, or forget it
+    Memory {
+        #[command(subcommand)]
+        command: MemoryCommand,
+    },
     /// List jobs that were given up; put them back or drop them
     Jobs(Jobs),
     /// Look at the tools of the configured MCP servers, and give your word for them
@@ -90,11 +122,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Say how a gateway is: what it runs on, what waits, and its agents
+    Status(Status),
+    /// Look at all that a question needs, and say what to do where it is not right
+    Doctor(Box<Doctor>),
     /// Look after the NATS servers that keep everything
     Nats {
         #[command(subcommand)]
         command: NatsCommand,
     },
+    /// Print what a shell needs to complete weir's commands and flags
+    Completions(Completions),
 }
 
 #[derive(Debug, Args)]
@@ -303,100 +341,4 @@ impl Slots {
     pub(crate) fn count(&self) -> usize {
         self.slots.try_into().unwrap_or(usize::MAX)
     }
-}
-
-/// Whom a client talks to, and as whom.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Peer {
-    /// A gateway
-    #[arg(long, env = "WEIR_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    pub(crate) server: String,
-    /// Who asks [default: whose the API key is, or `local` without one]
-    #[arg(long, env = "WEIR_USER", value_name = "ID")]
-    pub(crate) user: Option<String>,
-    #[command(flatten)]
-    pub(crate) access: Access,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Ask {
-    #[command(flatten)]
-    pub(crate) peer: Peer,
-    /// The session to go on with; a new one when absent
-    #[arg(long, value_name = "ID")]
-    pub(crate) session: Option<String>,
-    /// A model the agent offers
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: Option<String>,
-    /// Print every event as one line of JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The question; standard input when absent or `-`
-    pub(crate) question: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Chat {
-    #[command(flatten)]
-    pub(crate) peer: Peer,
-    /// The session to go on with; a new one when absent
-    #[arg(long, value_name = "ID")]
-    pub(crate) session: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Tail {
-    #[command(flatten)]
-    pub(crate) peer: Peer,
-    /// Where to begin: `start`, `now` or a position [default: the running turn]
-    #[arg(long, value_name = "POSITION")]
-    pub(crate) after: Option<String>,
-    /// The session
-    pub(crate) session: String,
-}
-
-/// A call is named as the list names it; each flag may be repeated.
-#[derive(Debug, Args)]
-pub(crate) struct Decide {
-    #[command(flatten)]
-    pub(crate) peer: Peer,
-    /// Make this call as it is
-    #[arg(long, value_name = "CALL")]
-    pub(crate) accept: Vec<String>,
-    /// Make this call with other arguments, a JSON object
-    #[arg(long, num_args = 2, value_names = ["CALL", "JSON"])]
-    pub(crate) edit: Vec<String>,
-    /// Do not make this call
-    #[arg(long, value_name = "CALL")]
-    pub(crate) reject: Vec<String>,
-    /// Why not: the model hears it
-    #[arg(long, value_name = "TEXT", requires = "reject")]
-    pub(crate) message: Option<String>,
-    /// Do not make this call; the text stands for its result
-    #[arg(long, num_args = 2, value_names = ["CALL", "TEXT"])]
-    pub(crate) respond: Vec<String>,
-    /// Print every event, or every call that waits, as one line of JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The session
-    pub(crate) session: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Cancel {
-    #[command(flatten)]
-    pub(crate) peer: Peer,
-    /// The turn [default: the one that runs or will run next]
-    #[arg(long, value_name = "ID")]
-    pub(crate) turn: Option<String>,
-    /// The session
-    pub(crate) session: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Delete {
-    #[command(flatten)]
-    pub(crate) peer: Peer,
-    /// The session
-    pub(crate) session: String,
 }

@@ -2,7 +2,6 @@
 //!
 //! Opens the broker itself, or asks the process that holds the embedded store;
 //! what is done is the same, and is in `letters`.
-#![expect(clippy::print_stdout, reason = "a command-line client")]
 
 pub(crate) mod letters;
 mod table;
@@ -13,14 +12,11 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use broker::Broker;
 use broker::nats::Role;
-use serde::Serialize;
 
 use crate::control::Remote;
 use crate::flags::{Jobs, JobsCommand, JobsList, JobsShow, JobsSome, Store};
-use crate::{Ended, banner, store};
+use crate::{Ended, banner, output, store};
 use letters::{Answer, Letter, Request, answer};
-
-pub(crate) use table::aligned;
 
 /// How long an operation may take where no process is in between.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -38,9 +34,9 @@ pub(crate) async fn run(flags: Jobs) -> Ended {
 async fn list(flags: JobsList) -> Ended {
     let letters = Access::open(&flags.store).await?.letters().await?;
     if flags.json {
-        letters.iter().try_for_each(json)?;
+        letters.iter().try_for_each(output::json)?;
     } else {
-        print!("{}", table::list(&letters));
+        output::print(&table::list(&letters))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -52,9 +48,9 @@ async fn show(flags: JobsShow) -> Ended {
         return Err(unexpected(&answer));
     };
     if flags.json {
-        json(&serde_json::json!({ "letter": letter, "content": content }))?;
+        output::json(&serde_json::json!({ "letter": letter, "content": content }))?;
     } else {
-        print!("{}", table::show(&letter, &content));
+        output::print(&table::show(&letter, &content))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,13 +64,14 @@ async fn each(flags: JobsSome, request: impl Fn(String) -> Request) -> Ended {
     } else {
         flags.jobs
     };
-    if jobs.is_empty() {
-        println!("no job was given up");
+    if jobs.is_empty() && !flags.json {
+        output::line("no job was given up")?;
     }
     let mut code = ExitCode::SUCCESS;
     for job in jobs {
         match access.ask(request(job)).await {
-            Ok(Answer::Done(done)) => println!("{}", table::done(&done)),
+            Ok(Answer::Done(done)) if flags.json => output::json(&done)?,
+            Ok(Answer::Done(done)) => output::line(&table::done(&done))?,
             Ok(answer) => return Err(unexpected(&answer)),
             Err(error) => {
                 banner::error(&error);
@@ -91,16 +88,11 @@ async fn queue(flags: JobsList) -> Ended {
         return Err(unexpected(&answer));
     };
     if flags.json {
-        json(&serde_json::json!({ "depth": depth }))?;
+        output::json(&serde_json::json!({ "depth": depth }))?;
     } else {
-        println!("unfinished jobs: {depth}");
+        output::line(&format!("unfinished jobs: {depth}"))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
-    Ok(())
 }
 
 fn unexpected(answer: &Answer) -> anyhow::Error {

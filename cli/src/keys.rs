@@ -1,6 +1,5 @@
 //! `weir keys`: who may use a gateway, in a file that it reads. A key's secret is
 //! shown once, when it is made, and kept nowhere.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "keys are what was asked for")]
 
 use std::process::ExitCode;
 
@@ -8,9 +7,10 @@ use gateway::auth::keys::{File, Key, Role, Wanted};
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::flags::{KeysCommand, KeysCreate, KeysList, KeysRevoke};
-use crate::{Ended, jobs, plain};
+use crate::{Ended, columns, output, plain, when};
 
 pub(crate) fn run(command: KeysCommand) -> Ended {
     match command {
@@ -22,31 +22,32 @@ pub(crate) fn run(command: KeysCommand) -> Ended {
 }
 
 fn create(flags: KeysCreate) -> anyhow::Result<()> {
-    let KeysCreate { file, user, role, expires, label } = flags;
+    let KeysCreate { file, user, role, expires, label, json } = flags;
     let file = File::at(file.path);
     let (key, text) = file.create(Wanted { user, role: role.into(), label, expires })?;
-    eprintln!(
+    output::note(&format!(
         "made key {} for {} in {}; it is shown this once:",
         key.id,
         plain::line(key.user.as_str()),
         file.path().display()
-    );
-    println!("{}", text.expose_secret());
-    Ok(())
+    ));
+    if json {
+        let (key, secret) = (Shown::of(&key), text.expose_secret());
+        return Ok(output::json(&Made { key, secret })?);
+    }
+    Ok(output::line(text.expose_secret())?)
 }
 
 fn list(flags: &KeysList) -> anyhow::Result<()> {
     let file = File::at(&flags.file.path);
     let keys = file.keys()?;
     if file.is_open_to_others() {
-        eprintln!("weir: everybody may read or change {}", file.path().display());
+        output::note(&format!("weir: everybody may read or change {}", file.path().display()));
     }
     if flags.json {
-        for key in &keys {
-            println!("{}", serde_json::to_string(&Shown::of(key))?);
-        }
+        keys.iter().map(Shown::of).try_for_each(|it| output::json(&it))?;
     } else {
-        print!("{}", table(&keys));
+        output::print(&table(&keys))?;
     }
     Ok(())
 }
@@ -54,7 +55,11 @@ fn list(flags: &KeysList) -> anyhow::Result<()> {
 fn revoke(flags: &KeysRevoke) -> anyhow::Result<()> {
     let key = File::at(&flags.file.path).revoke(&flags.id)?;
     let user = plain::line(key.user.as_str());
-    eprintln!("revoked key {} of {user}; running gateways notice within 2 s", key.id);
+    output::note(&format!("revoked key {} of {user}; running gateways notice within 2 s", key.id));
+    if flags.json {
+        let told = json!({ "id": key.id, "user": key.user.as_str(), "revoked": true });
+        output::json(&told)?;
+    }
     Ok(())
 }
 
@@ -70,6 +75,15 @@ struct Shown<'a> {
     expired: bool,
 }
 
+/// A key that was just made, this once with what opens.
+#[derive(Serialize)]
+struct Made<'a> {
+    #[serde(flatten)]
+    key: Shown<'a>,
+    #[serde(rename = "key")]
+    secret: &'a str,
+}
+
 impl<'a> Shown<'a> {
     fn of(key: &'a Key) -> Self {
         Self {
@@ -79,14 +93,9 @@ impl<'a> Shown<'a> {
             label: key.label.as_deref(),
             created: key.created,
             expires: key.expires,
-            expired: key.has_expired(now()),
+            expired: key.has_expired(when::now()),
         }
     }
-}
-
-fn now() -> Timestamp {
-    let seconds = i64::try_from(process::clock::now().as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
 
 /// All keys, one a line.
@@ -98,7 +107,7 @@ fn table(keys: &[Key]) -> String {
     let rows = keys.iter().map(|key| {
         let expires = match key.expires {
             None => "never".to_owned(),
-            Some(at) if key.has_expired(now()) => format!("{at} (over)"),
+            Some(at) if key.has_expired(when::now()) => format!("{at} (over)"),
             Some(at) => at.to_string(),
         };
         [
@@ -114,5 +123,5 @@ fn table(keys: &[Key]) -> String {
         ]
     });
     let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
-    jobs::aligned(&rows)
+    columns::aligned(&rows)
 }

@@ -2,23 +2,22 @@
 //! are. Reads them here; asks no agent.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use agent::knowledge::{Hit, Index, Library, Listed};
+use agent::knowledge::{Hit, Index, Library, Listed, Progress};
 use serde_json::json;
 
 use crate::flags::{KnowledgeCommand, KnowledgeSearch, Known};
-use crate::{Ended, plain};
+use crate::{Ended, output, plain, progress};
 
 pub(crate) async fn run(command: KnowledgeCommand) -> Ended {
-    process::telemetry("warn");
+    process::telemetry("warn,weir::progress=info");
     let shown = match command {
         KnowledgeCommand::Search(flags) => search(&flags).await?,
         KnowledgeCommand::Files(flags) => files(&flags).await?,
     };
-    std::io::stdout().lock().write_all(shown.as_bytes())?;
+    output::print(&shown)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,7 +53,9 @@ async fn index(flags: &Known) -> anyhow::Result<Arc<Index>> {
     if let (Some(file), true) = (&flags.file.config, folders.is_empty()) {
         folders = agent::Config::read(file)?.knowledge.folders;
     }
-    Ok(Arc::new(Library::new(folders)).index().await?)
+    let progress = Progress::default();
+    let library = Arc::new(Library::telling(folders, progress.clone()));
+    Ok(progress::reading(&progress, library.index()).await?)
 }
 
 fn lines(values: impl Iterator<Item = serde_json::Value>) -> String {

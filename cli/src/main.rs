@@ -7,8 +7,9 @@
 //! | 0 | drained: what was under way was finished or handed over | done |
 //! | 1 | could not start, or a part of it died | failed |
 //! | 2 | wrong usage | wrong usage |
+//! | 3 | | calls wait for a decision |
 //! | 124 | the grace was over; what was left was aborted | |
-//! | 130 | stopped at once by a second SIGINT | interrupted, or its turn was |
+//! | 130 | stopped at once by a second SIGINT | stopped, or its turn was |
 //! | 143 | stopped at once by a second SIGTERM | |
 
 mod access;
@@ -16,24 +17,37 @@ mod ask;
 mod banner;
 mod chat;
 mod client;
+mod columns;
+mod completions;
 mod control;
 mod decide;
+mod doctor;
 mod edge;
+mod ending;
 mod flags;
+mod input;
 mod jobs;
 mod keys;
 mod knowledge;
+mod memory;
 mod nats;
+mod output;
 mod plain;
+mod progress;
 mod roles;
 mod secure;
 mod seen;
 mod session;
+mod sessions;
 mod settings;
+mod status;
 mod store;
 mod tail;
+mod terminal;
 mod tools;
 mod up;
+mod visit;
+mod when;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,10 +73,7 @@ fn main() -> ExitCode {
         }
         Err(error) => Err(error.into()),
     };
-    ended.unwrap_or_else(|error| {
-        banner::error(&error);
-        ExitCode::FAILURE
-    })
+    ended.unwrap_or_else(|error| ending::of_error(&error))
 }
 
 async fn run(weir: Weir) -> Ended {
@@ -74,15 +85,20 @@ async fn run(weir: Weir) -> Ended {
         Some(Command::Agent(flags)) => roles::agent(flags).boxed(),
         Some(Command::Ask(flags)) => ask::run(flags).boxed(),
         Some(Command::Chat(flags)) => chat::run(flags).boxed(),
+        Some(Command::Sessions(flags)) => sessions::run(*flags).boxed(),
         Some(Command::Tail(flags)) => tail::run(flags).boxed(),
         Some(Command::Decide(flags)) => decide::run(flags).boxed(),
         Some(Command::Cancel(flags)) => session::cancel(flags).boxed(),
         Some(Command::Delete(flags)) => session::delete(flags).boxed(),
+        Some(Command::Memory { command }) => memory::run(command).boxed(),
         Some(Command::Jobs(flags)) => jobs::run(flags).boxed(),
         Some(Command::Tools { command }) => tools::run(command).boxed(),
         Some(Command::Knowledge { command }) => knowledge::run(command).boxed(),
         Some(Command::Keys { command }) => async { keys::run(command) }.boxed(),
+        Some(Command::Status(flags)) => status::run(flags).boxed(),
+        Some(Command::Doctor(flags)) => doctor::run(*flags).boxed(),
         Some(Command::Nats { command }) => nats::run(command).boxed(),
+        Some(Command::Completions(flags)) => async move { completions::run(&flags) }.boxed(),
     };
     running.await
 }

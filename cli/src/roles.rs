@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::knowledge::Progress;
 use anyhow::Context as _;
 use broker::nats::Role;
 use broker::{Broker, Records};
@@ -17,12 +18,12 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::flags::{Agent, Gateway, Log, Mind, Worker};
 use crate::secure::{self, Port};
-use crate::{Ended, banner, control, edge, seen, settings, store};
+use crate::{Ended, banner, control, edge, progress, seen, settings, store};
 
 /// What is logged unless `RUST_LOG` says otherwise. The library that speaks to
 /// servers of tools would log their whole URLs.
 const LOG: &str = "warn,agent=info,broker=info,broker_worker=info,gateway=info,memory=info,\
-    knowledge=info,model=info,process=info,tls=info,tool=info,rmcp=off";
+    knowledge=info,model=info,process=info,tls=info,tool=info,weir=info,rmcp=off";
 
 /// The exit code of a process whose grace was over, as timeout(1) has it.
 const OVERDUE: u8 = 124;
@@ -161,7 +162,9 @@ pub(crate) async fn mind(
     life: &Lifecycle,
 ) -> anyhow::Result<agent::Agent> {
     let config = settings::read(flags)?;
-    let agent = agent::Agent::new(config, Arc::clone(&records), life.clone()).await?;
+    let progress = Progress::default();
+    let made = agent::Agent::telling(config, Arc::clone(&records), life.clone(), progress.clone());
+    let agent = progress::reading(&progress, made).await?;
     agent.announce(records);
     Ok(agent)
 }

@@ -66,6 +66,19 @@ impl Port {
 /// Errors: it would be open to everybody, and nobody said that it should be; a
 /// file cannot be used; the port is taken.
 pub(crate) async fn listen(flags: &Grpc) -> anyhow::Result<Port> {
+    let tls = grpc(flags)?;
+    let GrpcTls { client_ca, client_names, .. } = &flags.tls;
+    Ok(Port {
+        listener: roles::listen(flags.grpc, "--grpc").await?,
+        tls,
+        clients: client_ca.as_ref().map(|_| client_names.join(" or ")),
+    })
+}
+
+/// The certificate of the agent's gRPC, if it has one.
+///
+/// Errors: as [`listen`], but for the port.
+pub(crate) fn grpc(flags: &Grpc) -> anyhow::Result<Option<Server>> {
     let GrpcTls { cert, key, client_ca, client_names, without_authentication } = &flags.tls;
     ensure!(
         flags.grpc.ip().is_loopback() || client_ca.is_some() || *without_authentication,
@@ -78,12 +91,7 @@ pub(crate) async fn listen(flags: &Grpc) -> anyhow::Result<Port> {
     let identity = identity(cert.as_ref(), key.as_ref());
     let open = |it| Server::open(it, clients, agent::PROTOCOLS);
     let tls = identity.map(open).transpose();
-    let tls = tls.context("--grpc-tls-cert, --grpc-tls-key, --grpc-client-ca")?;
-    Ok(Port {
-        listener: roles::listen(flags.grpc, "--grpc").await?,
-        tls,
-        clients: client_ca.as_ref().map(|_| client_names.join(" or ")),
-    })
+    tls.context("--grpc-tls-cert, --grpc-tls-key, --grpc-client-ca")
 }
 
 /// The agents at these URLs.

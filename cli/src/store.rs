@@ -56,6 +56,14 @@ pub(crate) async fn check(flags: &Nats) -> anyhow::Result<Broker> {
     enough(broker::nats::open(config).await?, flags.least)
 }
 
+/// The same for what may be a process's own; `None` when that is not NATS.
+pub(crate) async fn look(flags: &Store) -> anyhow::Result<Option<Broker>> {
+    let Some(url) = &flags.nats else { return Ok(None) };
+    let config = config(url, (&flags.servers, flags.kept), Role::Operator)?;
+    let config = Config { declare: broker::nats::Declare::Never, ..config };
+    enough(broker::nats::open(config).await?, flags.least).map(Some)
+}
+
 fn enough(broker: Broker, least: flags::Least) -> anyhow::Result<Broker> {
     if let Some(least) = least.durability {
         broker.profile.require(least)?;

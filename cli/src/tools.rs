@@ -2,7 +2,6 @@
 //! on it.
 //!
 //! Connects to the servers itself; a running agent reads the pins by itself.
-#![expect(clippy::print_stdout, reason = "a command-line client")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use process::Lifecycle;
 use serde_json::json;
 
 use crate::flags::{ToolsChosen, ToolsCommand, ToolsList, ToolsPin};
-use crate::{Ended, banner, plain};
+use crate::{Ended, banner, output, plain};
 
 /// How long the servers may take; some are fetched before they start.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -40,9 +39,9 @@ async fn list(flags: ToolsList) -> Ended {
     let states = look(servers, pins).await?;
     for state in &states {
         if flags.json {
-            state.tools.iter().for_each(|it| println!("{}", whole(state, it)));
+            state.tools.iter().try_for_each(|it| output::json(&whole(state, it)))?;
         } else {
-            print!("{}", lines(state, flags.chosen.file.config.as_deref()));
+            output::print(&lines(state, flags.chosen.file.config.as_deref()))?;
         }
     }
     Ok(complaints(&states))
@@ -57,7 +56,7 @@ async fn pin(flags: ToolsPin) -> Ended {
     let mut left = 0;
     for state in states.iter().filter(|it| it.connected()) {
         let pinned = pinned(state, flags.yes, &mut pins);
-        print!("{}", pinned.told);
+        output::print(&pinned.told)?;
         left += pinned.left;
     }
     pins.write(&path)?;

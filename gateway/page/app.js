@@ -1,332 +1,232 @@
-// The chat page: who we are, what is asked, what is shown.
+// What the page is made of, and who tells whom.
 
-import { Feed, Refused, ask, cancel, state } from "./api.js";
-import { Conversation } from "./conversation.js";
-import { element } from "./markup.js";
-import { TurnView } from "./view.js";
-import { chinese, words } from "./words.js";
+import { Chat, isEnding } from "./chat.js";
+import { Composer } from "./composer.js";
+import { tell, tellLost, watch } from "./connection.js";
+import { announce, byId, element, iconButton } from "./dom.js";
+import { fileName, json, markdown, save } from "./export.js";
+import { icon } from "./icons.js";
+import { KeyEntry } from "./identity-entry.js";
+import { Identity } from "./identity.js";
+import { openMemory } from "./memory.js";
+import { menu } from "./menu.js";
+import { Api } from "./net/api.js";
+import { Scroll } from "./scroll.js";
+import { Sidebar } from "./sidebar/sidebar.js";
+import { Settings } from "./settings.js";
+import { randomId, tab } from "./store.js";
+import { ConversationView } from "./view/conversation.js";
+import { language, words } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-const page = {
-  connection: $("connection"), welcome: $("welcome"), notice: $("notice"), list: $("conversation"),
-  form: $("composer"), question: $("question"), send: $("send"), stop: $("stop"), latest: $("latest"),
-  fresh: $("new"), spoken: $("spoken"),
-};
+/** How often one asks how many questions wait, in milliseconds. */
+const QUEUE = 3_000;
 
-const store = (() => {
+const identity = new Identity({ wanted, settled, changed: left });
+const entry = new KeyEntry(identity);
+const api = new Api(identity);
+const settings = new Settings(identity, api);
+const scroll = new Scroll();
+const chat = new Chat(api, identity, { changed, heard, cleared, deleted, state: tell, lost: tellLost });
+const view = new ConversationView({
+  retry: (turn) => chat.retry(turn, chosen()),
+  forget: (turn) => chat.forget(turn),
+  stop: (turn) => stop(turn),
+  replace: (turn, input) => ask(input, { replaces: turn.id }),
+  again: (turn) => again(turn),
+  origin: (turn) => origin(turn),
+  decide: (...all) => chat.decide(...all),
+});
+const sidebar = new Sidebar(api, { open, renamed: titled });
+const composer = new Composer({ ask: (input) => ask(input), stop: () => stop(chat.conversation.active) });
+
+/** What is sent with every question, as the settings say. */
+const chosen = () => settings.chosen();
+
+/** Whatever is sent from here on waits for a key. */
+function wanted(why) {
+  entry.open(why);
+  tell("waiting");
+}
+
+/** A key was taken: what waited for it goes on by itself. */
+function settled() {
+  entry.close();
+  sidebar.refresh();
+}
+
+/** Somebody else is here: nothing of this page stays, in nodes or in memory. */
+function left() {
+  chat.close();
+  document.body.replaceChildren();
+  location.replace(location.pathname);
+}
+
+function ask(input, more = {}) {
+  chat.ask(input, { ...chosen(), ...more });
+  remember(chat.session);
+  scroll.follow();
+}
+
+/** The turn whose question an answer is to; those that went on after a decision
+ *  have none of their own. */
+function origin(turn) {
+  let first = turn;
+  while (first?.resumes) first = chat.conversation.find(first.resumes);
+  return first?.input ? first : null;
+}
+
+function again(turn) {
+  const first = origin(turn);
+  if (first) ask(first.input, { replaces: first.id });
+}
+
+async function stop(turn) {
+  if (!turn || turn.isLocal) return;
   try {
-    localStorage.setItem("weir.works", "yes");
-    return localStorage;
+    await chat.stop(turn);
   } catch {
-    // Forbidden or full: the conversation lasts as long as the page.
-    const map = new Map();
-    return { getItem: (it) => map.get(it) ?? null, setItem: (it, to) => map.set(it, to), removeItem: (it) => map.delete(it) };
+    notice(words.unstoppable);
   }
-})();
-const kept = (key) => store.getItem(`weir.${key}`);
-const keep = (key, value) =>
-  value === null ? store.removeItem(`weir.${key}`) : store.setItem(`weir.${key}`, value);
-
-/** A random id; `crypto.randomUUID` is missing on plain HTTP addresses. */
-function id() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return [...bytes].map((it) => it.toString(16).padStart(2, "0")).join("");
 }
 
-function identity(key) {
-  if (!kept(key)) keep(key, id());
-  return kept(key);
+// Which conversation is shown: the address says it, so that it can be kept,
+// sent to another device, and gone back from.
+
+const address = (session) => `#/${encodeURIComponent(session)}`;
+const addressed = () => decodeURIComponent(location.hash.slice(2));
+
+/** Shows a session; a new one without an id. */
+function open(session) {
+  const id = session ?? fresh();
+  if (session && addressed() !== session) history.pushState(null, "", address(session));
+  if (!session) history.pushState(null, "", location.pathname);
+  shown(id);
+  composer.focus();
 }
 
-let who;
-let feed;
-let conversation;
-let views;
-let replayed;
+function shown(session) {
+  chat.open(session);
+  composer.open(`${identity.person}.${session}`);
+  sidebar.show(session);
+}
+
+function titled(title) {
+  byId("title").textContent = title;
+  document.title = title ? `${title} · Weir` : "Weir";
+}
+
+/** A new conversation has an address once something was asked in it. */
+function remember(session) {
+  if (addressed() !== session) history.replaceState(null, "", address(session));
+  if (tab.get(unbegun()) === session) tab.set(unbegun(), null);
+}
+
+const unbegun = () => `new.${identity.person}`;
+
+/** The id of the conversation that is not begun yet: the same after a reload,
+ *  with what was written in it. */
+function fresh() {
+  const id = tab.get(unbegun()) ?? randomId();
+  tab.set(unbegun(), id);
+  return id;
+}
+
+function arrived() {
+  const session = addressed();
+  if (session === chat.session && session) return;
+  shown(session || fresh());
+}
+
+// What is heard.
+
 let dirty = new Set();
+let everything = false;
+let frame = 0;
 
-function open() {
-  feed?.close();
-  who = { user: identity("user"), session: identity("session") };
-  conversation = new Conversation();
-  views = new Map();
-  dirty = new Set();
-  replayed = false;
-  page.list.replaceChildren();
-  page.notice.hidden = true;
-  feed = new Feed(who, { frame: hear, state: connection, lost });
-  resume(who);
-  draw();
+function changed(turn) {
+  if (turn) dirty.add(turn);
+  else everything = true;
+  frame ||= requestAnimationFrame(draw);
 }
 
-/** What an earlier visit left: a question that may not have arrived, or one
- *  that waits in the queue. */
-async function resume(mine) {
-  const unsent = JSON.parse(kept("unsent") ?? "null");
-  if (unsent?.session === mine.session) return submit(unsent.input, unsent.key);
-  try {
-    const now = await state(mine);
-    if (mine === who && now.status === "queued" && !conversation.find(now.turnId)) {
-      touch(conversation.add(now.turnId, ""));
-    }
-  } catch {
-    // The feed says when the server cannot be reached.
-  }
-}
-
-function hear(frame) {
-  const data = JSON.parse(frame.data);
-  if (frame.event === "gap") return gap(data.gap);
-  if (frame.event === "deleted") return erased();
-  const turn = conversation.apply(frame.event, data);
-  if (frame.event === "started") speak(words.answering);
-  if (!turn.active) {
-    turn.stopping = false;
-    speak(turn.text || turn.detail?.message || "");
-  }
-  touch(turn);
-}
-
-function gap({ reason, asked }) {
-  if (asked !== "start") return open();
-  page.notice.textContent = reason === "expired" ? words.expired : words.reset;
-  page.notice.hidden = false;
-}
-
-/** The conversation was deleted, here or elsewhere: what follows is a new one. */
-function erased() {
-  page.notice.textContent = words.deleted;
-  page.notice.hidden = conversation.turns.length === 0;
-  conversation = new Conversation();
-  views = new Map();
-  dirty = new Set();
-  page.list.replaceChildren();
-  draw();
-}
-
-const STATES = {
-  connecting: () => words.connecting,
-  connected: () => "",
-  reconnecting: (seconds) => words.reconnecting(seconds),
-  retrying: () => words.retrying,
-  offline: () => words.offline,
-};
-
-let settle;
-function connection(name, seconds) {
-  clearTimeout(settle);
-  const show = () => {
-    page.connection.textContent = STATES[name](seconds);
-    page.connection.classList.toggle("trouble", !["connecting", "connected"].includes(name));
-  };
-  // A connection that is made at once is not worth a word.
-  if (name === "connecting") settle = setTimeout(show, 600);
-  else show();
-  if (name === "connected") {
-    settle = setTimeout(() => { replayed = true; draw(); }, 150);
-  }
-}
-
-function lost(refused) {
-  page.connection.textContent = words.lost(refused.message);
-  page.connection.classList.add("trouble");
-}
-
-async function submit(input, key = id()) {
-  const mine = who;
-  keep("unsent", JSON.stringify({ session: mine.session, input, key }));
-  const turn = conversation.add(`local-${key}`, input, "sending");
-  turn.key = key;
-  touch(turn);
-  follow();
-  try {
-    const { turnId } = await ask(mine, input, key);
-    if (kept("unsent")?.includes(key)) keep("unsent", null);
-    accepted(turn, turnId);
-  } catch (error) {
-    refused(turn, error, key);
-  }
-  touch(turn);
-}
-
-/** Whether no turn of the server's has taken this one's place yet. */
-const local = (turn) => turn.id.startsWith("local-");
-
-function accepted(turn, turnId) {
-  if (turn.id === turnId) return;
-  const heard = conversation.find(turnId);
-  if (heard && local(turn)) {
-    forget(turn);
-  } else if (!heard && local(turn)) {
-    turn.id = turnId;
-    turn.status = "waiting";
-  } else if (!heard) {
-    // An earlier turn with the same words took its place.
-    touch(conversation.add(turnId, turn.input));
-  }
-}
-
-function forget(turn) {
-  views.get(turn)?.node.remove();
-  conversation.remove(turn);
-}
-
-function refused(sent, error, key) {
-  const turn = local(sent) ? sent : conversation.add(`local-${key}`, sent.input);
-  turn.key = key;
-  touch(turn);
-  const status = error instanceof Refused ? error.status : 0;
-  const said = { 0: words.unreachable, 503: words.unreachable, 409: words.busy, 429: words.full };
-  turn.status = "unsent";
-  turn.detail = { message: said[status] ?? words.refused(error.message) };
-  // What is known not to have arrived is not sent again by a reload.
-  if (status && status !== 503) keep("unsent", null);
-}
-
-/** Asks again: the same question when it may have arrived, else a new one. */
-function retry(turn) {
-  if (conversation.active) return;
-  if (turn.status === "unsent") {
-    forget(turn);
-    submit(turn.input, turn.key);
-  } else {
-    submit(turn.input);
-  }
-}
-
-async function stop() {
-  const turn = conversation.active;
-  if (!turn || turn.status === "sending") return;
-  turn.stopping = true;
-  touch(turn);
-  try {
-    await cancel(who, turn.id);
-  } catch (error) {
-    turn.stopping = false;
-    // 409: it has ended, and the feed says how.
-    if (error.status !== 409) page.connection.textContent = words.unstoppable;
-    touch(turn);
-  }
-}
-
-function touch(turn) {
-  if (!dirty.size) requestAnimationFrame(draw);
-  dirty.add(turn);
-}
-
+let depth = 0;
 function draw() {
-  const below = atEnd();
-  for (const turn of dirty) {
-    if (!conversation.turns.includes(turn)) continue;
-    let view = views.get(turn);
-    if (!view) {
-      view = new TurnView(retry);
-      views.set(turn, view);
-      page.list.append(view.node);
-    }
-    view.draw(turn);
-  }
+  frame = 0;
+  const { conversation } = chat;
+  view.draw(conversation, everything ? null : dirty, depth);
   dirty = new Set();
-  const active = conversation.active;
-  page.stop.hidden = !active || active.status === "sending";
-  page.stop.disabled = Boolean(active?.stopping);
-  page.send.hidden = !page.stop.hidden;
-  page.send.disabled = Boolean(active) || !page.question.value.trim();
-  page.welcome.hidden = conversation.turns.length > 0 || !replayed;
-  if (below) follow();
-  page.latest.hidden = atEnd();
+  everything = false;
+  composer.draw(conversation.active);
+  const title = sidebar.find(chat.session)?.title ?? chat.title ?? "";
+  if (byId("title").textContent !== title) titled(title);
+  byId("welcome").hidden = !conversation.isEmpty || !chat.isLoaded;
+  scroll.drawn();
 }
 
-let following = true;
-function atEnd() {
-  return following;
+function heard(kind, turn) {
+  if (kind === "started") announce(words.answering);
+  if (isEnding(kind)) announce(turn.text || turn.detail?.message || "");
+  if (kind === "started" || isEnding(kind)) {
+    changed(null);
+    sidebar.happened();
+  }
 }
 
-function follow() {
-  following = true;
-  scrollTo({ top: document.documentElement.scrollHeight });
+function cleared() {
+  view.clear();
+  notice("");
+  changed(null);
+  scroll.follow();
 }
 
-function scrolled() {
-  const root = document.documentElement;
-  following = root.scrollHeight - scrollY - innerHeight < 80;
-  page.latest.hidden = following;
+function deleted() {
+  notice(words.deleted);
+  sidebar.happened();
 }
 
-function speak(text) {
-  if (replayed) page.spoken.textContent = text;
+function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
 }
 
-function send(event) {
-  event.preventDefault();
-  const input = page.question.value;
-  if (!input.trim() || conversation.active) return;
-  page.question.value = "";
-  grow();
-  submit(input);
-  page.question.focus();
-}
-
-/** For browsers whose styles cannot do it. */
-function grow() {
-  if (CSS.supports("field-sizing", "content")) return;
-  page.question.style.height = "auto";
-  page.question.style.height = `${page.question.scrollHeight}px`;
-}
-
-function typed(event) {
-  // While a word is being composed, Enter belongs to the input method.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-  event.preventDefault();
-  page.form.requestSubmit();
+/** While a question waits, how many wait on the whole server. */
+async function queue() {
+  const waits = chat.conversation.turns.some((it) => it.status === "queued");
+  if (!waits || document.hidden) return;
+  depth = await api.status().then((it) => it.queue.depth, () => 0);
+  changed(null);
 }
 
 function label() {
-  document.documentElement.lang = chinese ? "zh" : "en";
-  page.welcome.querySelector("h1").textContent = words.title;
-  page.welcome.querySelector("p").textContent = words.lead;
-  const examples = words.examples.map((text) => {
-    const button = element("button", { type: "button" }, text);
-    button.addEventListener("click", () => {
-      if (!conversation.active) submit(text);
-      page.question.focus();
-    });
-    return element("li", {}, button);
-  });
-  page.welcome.querySelector("ul").replaceChildren(...examples);
-  page.question.placeholder = words.ask;
-  page.question.setAttribute("aria-label", words.ask);
-  page.send.setAttribute("aria-label", words.send);
-  page.stop.setAttribute("aria-label", words.stop);
-  page.stop.title = words.stop;
-  page.fresh.textContent = words.fresh;
-  page.latest.textContent = words.latest;
-  $("hint").textContent = words.hint;
+  document.documentElement.lang = language;
+  byId("skip").textContent = words.skip;
+  byId("welcome").querySelector("h2").textContent = words.title;
+  byId("welcome").querySelector("p").textContent = words.lead;
+  byId("conversation").setAttribute("aria-label", words.conversation);
+  const examples = words.examples.map((text) => element("li", {}, element("button", { type: "button", click: () => ask(text) }, text)));
+  byId("welcome").querySelector("ul").replaceChildren(...examples);
+  byId("latest").replaceChildren(icon("down"), words.latest);
+}
+
+/** The buttons at the top. */
+function tools() {
+  const turns = () => chat.conversation.turns;
+  const title = () => byId("title").textContent || words.conversation;
+  const exported = menu(iconButton(icon("export"), words.export, () => {}), () => [
+    { label: words.exportMarkdown, act: () => save(fileName(title(), "md"), "text/markdown", markdown(title(), turns())) },
+    { label: words.exportJson, act: () => save(fileName(title(), "json"), "application/json", json(chat.session, title(), turns())) },
+  ]);
+  byId("tools").append(exported, iconButton(icon("memory"), words.memory, () => openMemory(api)), settings.button());
 }
 
 label();
-page.form.addEventListener("submit", send);
-page.question.addEventListener("keydown", typed);
-page.question.addEventListener("input", () => {
-  grow();
-  draw();
-});
-page.stop.addEventListener("click", stop);
-page.latest.addEventListener("click", follow);
-page.fresh.addEventListener("click", () => {
-  keep("session", null);
-  keep("unsent", null);
-  open();
-  page.question.focus();
-});
-addEventListener("scroll", scrolled, { passive: true });
-addEventListener("resize", () => (following ? follow() : scrolled()));
-addEventListener("online", () => feed.hurry());
-addEventListener("offline", () => feed.doubt());
-let asleep;
-document.addEventListener("visibilitychange", () => {
-  clearTimeout(asleep);
-  if (document.hidden) asleep = setTimeout(() => conversation.active || feed.rest(), 60_000);
-  else feed.hurry();
-});
-open();
+tools();
+// Nothing is loaded before it is known for whom.
+await identity.begin();
+settings.begin();
+watch(chat);
+addEventListener("hashchange", arrived);
+addEventListener("popstate", arrived);
+setInterval(queue, QUEUE);
+arrived();
+composer.focus();

@@ -1,78 +1,22 @@
-// What the page says, in the reader's language.
+// What the page says, in the reader's language: the one chosen on this device,
+// else the browser's.
 
-const ENGLISH = {
-  title: "What would you like to know?",
-  lead: "Answers come with their sources, and keep coming when the connection does not: reload, or come back later.",
-  examples: ["What is Weir?", "What happens when my connection is cut?", "How do I plug in a model?"],
-  ask: "Ask a question",
-  hint: "Enter sends · Shift + Enter starts a new line",
-  send: "Send",
-  stop: "Stop the answer",
-  fresh: "New conversation",
-  latest: "↓ Latest",
-  sources: "Sources",
-  lines: (from, to) => (from === to ? `line ${from}` : `lines ${from}–${to}`),
-  reasoning: "Reasoning",
-  tool: (name) => `Tool: ${name}`,
-  connecting: "Connecting…",
-  offline: "Offline. Your conversation is kept.",
-  reconnecting: (seconds) => `Connection lost. Trying again in ${seconds} s…`,
-  retrying: "Connection lost. Trying again…",
-  sending: "Sending…",
-  waiting: "Waiting for a worker…",
-  stopping: "Stopping…",
-  stopped: "Stopped.",
-  interrupted: "Waiting for a decision about a tool call.",
-  cut: "The answer was cut at the length limit.",
-  retry: "Try again",
-  expired: "Earlier messages are no longer kept.",
-  deleted: "This conversation was deleted.",
-  reset: "The server's log was replaced. What it has is shown.",
-  answering: "Answering.",
-  unreachable: "The server cannot be reached. The question is safe here; trying again will not ask twice.",
-  busy: "A question is still being answered in this conversation.",
-  full: "Too many questions are waiting in this conversation.",
-  refused: (why) => `The question was not accepted: ${why}`,
-  lost: (why) => `This conversation cannot be followed: ${why}`,
-  unstoppable: "The answer could not be stopped. It may have ended already.",
-};
+import { device } from "./store.js";
+import { ENGLISH } from "./words/en.js";
+import { CHINESE } from "./words/zh.js";
 
-const CHINESE = {
-  title: "想了解什么？",
-  lead: "回答附有出处。连接断开也不会丢失：刷新页面，或稍后再来即可。",
-  examples: ["Weir 是什么？", "连接中断后会怎样？", "如何接入一个模型？"],
-  ask: "输入问题",
-  hint: "回车发送 · Shift + 回车换行",
-  send: "发送",
-  stop: "停止回答",
-  fresh: "新对话",
-  latest: "↓ 最新",
-  sources: "来源",
-  lines: (from, to) => (from === to ? `第 ${from} 行` : `第 ${from}–${to} 行`),
-  reasoning: "思考过程",
-  tool: (name) => `工具：${name}`,
-  connecting: "正在连接…",
-  offline: "已离线，对话已保存。",
-  reconnecting: (seconds) => `连接中断，${seconds} 秒后重试…`,
-  retrying: "连接中断，正在重试…",
-  sending: "正在发送…",
-  waiting: "正在等待处理…",
-  stopping: "正在停止…",
-  stopped: "已停止。",
-  interrupted: "等待对工具调用作出决定。",
-  cut: "回答因长度限制而中断。",
-  retry: "重试",
-  expired: "更早的消息已不再保留。",
-  deleted: "此对话已被删除。",
-  reset: "服务器的日志已更换，现显示其现有内容。",
-  answering: "正在回答。",
-  unreachable: "无法连接服务器。问题已保存，重试不会重复提问。",
-  busy: "此对话中还有问题正在回答。",
-  full: "此对话中等待的问题过多。",
-  refused: (why) => `问题未被接受：${why}`,
-  lost: (why) => `无法继续此对话：${why}`,
-  unstoppable: "无法停止回答，它可能已经结束。",
-};
+const LANGUAGES = { en: ENGLISH, zh: CHINESE };
 
-export const chinese = /^zh\b/i.test(navigator.language ?? "");
-export const words = chinese ? CHINESE : ENGLISH;
+/** The browser's. */
+export const own = /^zh\b/i.test(navigator.language ?? "") ? "zh" : "en";
+/** `en` or `zh`. */
+export const language = LANGUAGES[device.get("language")] ? device.get("language") : own;
+export const words = LANGUAGES[language];
+
+/** A moment in the reader's own way: the time of today, else the day. */
+export function moment(at) {
+  const date = new Date(at);
+  const today = date.toDateString() === new Date().toDateString();
+  const form = today ? { hour: "2-digit", minute: "2-digit" } : { month: "short", day: "numeric" };
+  return new Intl.DateTimeFormat(language === "zh" ? "zh-CN" : "en", form).format(date);
+}

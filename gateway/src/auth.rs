@@ -229,16 +229,18 @@ impl Known {
     async fn judge(&self, token: &str) -> Result<Principal, Bad> {
         if let Some(keys) = self.keys.as_ref().filter(|_| token.starts_with(keys::PREFIX)) {
             let Entry { key, revoked } = keys.find(token, now())?;
-            let at = key.expires.map(|it| expires_at(milliseconds(it)));
-            let ends = Ends { at, revoked: Some(revoked) };
+            let until = key.expires.map(milliseconds);
+            let ends = Ends { at: until.map(expires_at), revoked: Some(revoked) };
             let known = Principal::known(key.user.clone(), key.role, ends);
+            let known = known.until(until.map(Duration::from_millis));
             return Ok(known.from(Shows::Key(key.id.as_str().into())));
         }
         let issuer = self.issuer.as_ref().ok_or(Bad::Invalid("it is no API key"))?;
         let jwt::Claims { user, role, expires } = issuer.judge(token).await?;
         let until = expires.saturating_add(jwt::LEEWAY_SECONDS).saturating_mul(1000);
         let ends = Ends { at: Some(expires_at(until)), revoked: None };
-        Ok(Principal::known(user, role, ends).from(Shows::Token))
+        let known = Principal::known(user, role, ends).until(Some(Duration::from_millis(until)));
+        Ok(known.from(Shows::Token))
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -70,6 +71,8 @@ pub(crate) struct Principal {
     /// Nobody, while authentication is off.
     known: Option<(UserId, Role)>,
     ends: Ends,
+    /// When it expires, since the epoch, for who wants to know the date.
+    expires: Option<Duration>,
     source: Source,
     /// The one session that the credential is for.
     only: Option<SessionId>,
@@ -91,6 +94,11 @@ impl Principal {
         Self { source, ..self }
     }
 
+    /// Says when it ends, since the epoch.
+    pub(crate) fn until(self, expires: Option<Duration>) -> Self {
+        Self { expires, ..self }
+    }
+
     /// Keeps it to one session, if one is named.
     pub(crate) fn only(self, session: Option<SessionId>) -> Self {
         Self { only: session, ..self }
@@ -107,6 +115,11 @@ impl Principal {
 
     pub(crate) fn ends(&self) -> &Ends {
         &self.ends
+    }
+
+    /// When the credential expires, since the epoch; never when absent.
+    pub(crate) fn expires(&self) -> Option<Duration> {
+        self.expires
     }
 
     /// The user meant by a request that may name one in `field`.
@@ -218,7 +231,6 @@ impl Deref for Owned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     use tokio::time::timeout;
 

@@ -1,64 +1,81 @@
 //! The chat page and its parts, compiled in. Asks nothing of other servers and
 //! runs nothing that is not a file of its own.
+//!
+//! Parts lie under the version of the whole and are kept for ever; another
+//! version's address, which a browser has from a gateway before or after this
+//! one, is answered with the part of today, not to be kept.
+
+mod files;
+mod negotiate;
 
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use rust_embed::{EmbeddedFile, RustEmbed};
+use axum::extract::rejection::PathRejection;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::problem::{Code, Refusal};
+use files::{File, PAGE};
 
+/// No text becomes markup or script: Trusted Types have no policy that makes any.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'",
 );
 
-#[derive(RustEmbed)]
-#[folder = "page/"]
-struct Files;
+/// What the page never asks of a device, and nobody may ask through it.
+const PERMISSIONS: HeaderValue = HeaderValue::from_static(
+    "accelerometer=(), autoplay=(), bluetooth=(), camera=(), display-capture=(), geolocation=(), \
+     gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), \
+     publickey-credentials-get=(), serial=(), usb=(), xr-spatial-tracking=()",
+);
+
+/// No window of another site has a handle on this one.
+const ALONE: HeaderValue = HeaderValue::from_static("same-origin");
+
+const FRESH: HeaderValue = HeaderValue::from_static("no-cache");
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// `GET /`
 pub(crate) async fn index(headers: HeaderMap) -> Response {
-    file("index.html", &headers)
+    send(&PAGE.index, FRESH, &headers)
 }
 
-/// `GET /page/{file}`
-pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    file(&name, &headers)
-}
-
-fn file(name: &str, headers: &HeaderMap) -> Response {
-    let (Some(file), Some(kind)) = (Files::get(name), kind(name)) else {
+/// `GET /page/{version}/{*file}`
+pub(crate) async fn part(
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let found = path.ok().and_then(|Path((version, name))| Some((version, PAGE.file(&name)?)));
+    let Some((version, file)) = found else {
         return Refusal::new(Code::NotFound, "the page has no such file").into_response();
     };
-    let tag = tag(&file);
-    let known = headers.get(header::IF_NONE_MATCH) == Some(&tag);
-    let mut response =
-        if known { StatusCode::NOT_MODIFIED.into_response() } else { file.data.into_response() };
+    send(file, if version == PAGE.version { FOR_EVER } else { FRESH }, &headers)
+}
+
+fn send(file: &File, kept: HeaderValue, headers: &HeaderMap) -> Response {
+    let compressed = negotiate::takes_gzip(headers);
+    let tag = file.tag(compressed);
+    let known = tag.to_str().is_ok_and(|it| negotiate::has(headers, it));
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        file.bytes(compressed).into_response()
+    };
+    let told = response.headers_mut();
+    if compressed && !known {
+        told.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     for (name, value) in [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CONTENT_TYPE, file.kind.clone()),
         (header::ETAG, tag),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CACHE_CONTROL, kept),
+        (header::VARY, HeaderValue::from_static("accept-encoding")),
         (header::CONTENT_SECURITY_POLICY, POLICY),
+        (HeaderName::from_static("cross-origin-opener-policy"), ALONE),
+        (HeaderName::from_static("permissions-policy"), PERMISSIONS),
     ] {
-        response.headers_mut().insert(name, value);
+        told.insert(name, value);
     }
     response
-}
-
-fn kind(name: &str) -> Option<&'static str> {
-    match name.rsplit_once('.')?.1 {
-        "html" => Some("text/html; charset=utf-8"),
-        "css" => Some("text/css; charset=utf-8"),
-        "js" => Some("text/javascript; charset=utf-8"),
-        "svg" => Some("image/svg+xml"),
-        _ => None,
-    }
-}
-
-fn tag(file: &EmbeddedFile) -> HeaderValue {
-    let hash = file.metadata.sha256_hash();
-    let digits: Vec<_> = hash[..12].iter().map(|it| format!("{it:02x}")).collect();
-    HeaderValue::from_str(&format!("\"{}\"", digits.concat()))
-        .expect("hexadecimal digits between quotes are a header value")
 }

@@ -76,6 +76,9 @@ pub(crate) struct Body {
     pub(crate) on_disconnect: OnDisconnect,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    /// An earlier turn of the session: the question is asked in its place.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    replaces: Option<String>,
 }
 
 /// One message of a history. Unknown fields are left to the caller to judge.
@@ -88,7 +91,7 @@ pub(crate) struct Said {
 }
 
 /// A question that may be submitted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) session: Owned,
     pub(crate) turn: TurnId,
@@ -112,12 +115,22 @@ struct Canonical<'a> {
     metadata: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resume: Option<&'a Resume>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    replaces: &'a str,
 }
 
 impl Question {
     /// Checks a native body.
-    pub(crate) fn native(session: Owned, body: Body, key: Option<&str>) -> Result<Self, Refusal> {
+    pub(crate) fn native(
+        session: Owned,
+        mut body: Body,
+        key: Option<&str>,
+    ) -> Result<Self, Refusal> {
         check(&body)?;
+        if let Some(replaces) = &mut body.replaces {
+            let turn = replaces.parse::<TurnId>().map_err(|it| Refusal::field("replaces", it))?;
+            *replaces = turn.to_string();
+        }
         let admission = body.admission;
         Ok(Self::new(session, body, key, admission))
     }
@@ -137,6 +150,7 @@ impl Question {
             admission: Admission::Enqueue,
             on_disconnect: OnDisconnect::Continue,
             metadata: BTreeMap::new(),
+            replaces: None,
         };
         check(&body)?;
         Ok(Self::new(session, body, None, Admission::Enqueue))
@@ -180,6 +194,7 @@ impl Question {
             model: "",
             metadata: &metadata,
             resume: Some(&resume),
+            replaces: "",
         };
         let fingerprint = key.map(|_| canonical.fingerprint()).unwrap_or_default().into();
         let metadata = metadata.into_iter().collect();
@@ -196,6 +211,7 @@ impl Question {
             model: body.model.as_deref().unwrap_or_default(),
             metadata: &body.metadata,
             resume: None,
+            replaces: body.replaces.as_deref().unwrap_or_default(),
         };
         let fingerprint = key.map(|_| canonical.fingerprint()).unwrap_or_default().into();
         let mut messages: Vec<Message> = body.messages.into_iter().map(Into::into).collect();
@@ -209,6 +225,7 @@ impl Question {
             system: body.system.unwrap_or_default(),
             model: body.model.unwrap_or_default(),
             metadata: body.metadata.into_iter().collect(),
+            replaces: body.replaces.unwrap_or_default(),
             fingerprint,
             ..Job::default()
         };
@@ -353,6 +370,13 @@ mod tests {
         let other = body(r#"{"userId":"u","input":"c"}"#).unwrap();
         assert_eq!(question.turn, other.turn);
         assert_ne!(question.job.fingerprint, other.job.fingerprint);
+        let replaces = "0198C0DE-0000-7000-8000-00000000000A";
+        let json = format!(r#"{{"userId":"u","input":"c","replaces":"{replaces}"}}"#);
+        let edited = body(&json).unwrap();
+        assert_eq!(edited.job.replaces, replaces.to_lowercase());
+        assert_ne!(edited.job.fingerprint, other.job.fingerprint);
+        let same = body(&json.to_lowercase().replace("userid", "userId")).unwrap();
+        assert_eq!(edited.job.fingerprint, same.job.fingerprint);
     }
 
     #[test]
@@ -375,6 +399,8 @@ mod tests {
                 "metadata",
             ),
             (r#""userId":"u","input":"x","admission":"now""#.to_owned(), "admission"),
+            (r#""userId":"u","input":"x","replaces":"the last""#.to_owned(), "replaces"),
+            (r#""userId":"u","input":"x","replaces":"""#.to_owned(), "replaces"),
         ] {
             let refusal = format!("{:?}", body(&format!("{{{json}}}")).unwrap_err());
             assert!(refusal.contains(&format!("field: {field:?}")), "{field}: {refusal}");

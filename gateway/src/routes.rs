@@ -17,8 +17,8 @@ use crate::document::{self, Base};
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 use crate::{
-    access, agent, auth, cancel, chat, decisions, erase, events, family, guard, memories, openai,
-    page, rename, session, sessions, socket, status, trace, transcript, turns,
+    access, agent, auth, cancel, chat, decisions, erase, events, family, guard, me, memories,
+    openai, page, rename, session, sessions, socket, status, trace, transcript, turns,
 };
 
 /// Routes with what their document says.
@@ -47,7 +47,7 @@ fn open() -> Routes {
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .route("/", get(page::index))
-        .route("/page/{file}", get(page::asset))
+        .route("/page/{version}/{*file}", get(page::part))
 }
 
 /// Weir's own.
@@ -61,9 +61,16 @@ fn native(edge: Arc<Edge>) -> Routes {
         .routes(routes!(decisions::decide))
         .routes(routes!(memories::list, memories::add))
         .routes(routes!(memories::forget))
-        .routes(routes!(auth::tickets::make))
-        .routes(routes!(status::status))
+        .merge(server())
         .layer(from_fn_with_state(edge, auth::check))
+}
+
+/// About the edge, and who asks it.
+fn server() -> Routes {
+    Routes::new()
+        .routes(routes!(auth::tickets::make))
+        .routes(routes!(me::me))
+        .routes(routes!(status::status))
 }
 
 /// Those of the systems that Weir replaces, and of others that clients know.
@@ -137,7 +144,7 @@ mod tests {
         let edge = Edge::new(crate::Config::default(), broker, process::Lifecycle::new(), local);
         let all = open().merge(native(Arc::clone(&edge))).merge(compatible(edge));
         let (router, document) = all.split_for_parts();
-        let page = ["/", "/page/{file}"].map(str::to_owned);
+        let page = ["/", "/page/{version}/{*file}"].map(str::to_owned);
         let mut documented: BTreeSet<_> = document.paths.paths.into_keys().collect();
         assert!(documented.len() > 20 && page.iter().all(|it| !documented.contains(it)));
         documented.extend(page);

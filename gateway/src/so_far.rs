@@ -164,7 +164,7 @@ mod tests {
                 ..Entry::default()
             },
         };
-        let started = K::Started(proto::Started { input: "?".into(), resumes: String::new() });
+        let started = K::Started(proto::Started { input: "?".into(), ..Default::default() });
         let told = [
             (stored(3, "before", 1, 1, K::Text("-".into())), Taken::No),
             (stored(4, "t", 1, 0, started.clone()), Taken::Yes),

@@ -15,7 +15,7 @@ use crate::openai;
 use crate::problem::{Code, Refusal};
 use crate::question::{Admission, Question};
 use crate::turn::{self, Found, turn_of};
-use crate::{access, cancel, metrics, trace};
+use crate::{access, cancel, metrics, replacing, trace};
 
 /// How often a session may change under a submit before it is refused.
 const TRIES: usize = 4;
@@ -103,6 +103,15 @@ async fn submit_once(edge: &Arc<Edge>, question: &Question) -> Result<Standing, 
 
 async fn admit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
     edge.limits.turns.may(&edge.broker, &question.session).await?;
+    let placed = match replacing::placed(edge, question).await {
+        Ok(placed) => placed,
+        // The same question, a moment earlier, may have taken that place.
+        Err(refusal) if question.keyed => {
+            return known(edge, question).await?.ok_or(refusal);
+        }
+        Err(refusal) => return Err(refusal),
+    };
+    let question = placed.as_ref().unwrap_or(question);
     if question.admission == Admission::Reject {
         return submit_alone(edge, question).await;
     }

@@ -10,6 +10,11 @@
 //! up to now, and when it failed before it was stored. Behind it stand questions
 //! that wait.
 //!
+//! A turn that takes an earlier one's place (`replaces`) stands there from its
+//! beginning: that one and all after it are not told any more. When it ends before
+//! the transcript has it, they are told again, as the next question is asked after
+//! them.
+//!
 //! A session that is erased, or being erased, has no turns. 404 when there is no
 //! such session.
 
@@ -96,7 +101,7 @@ async fn turns(edge: &Edge, session: &Session) -> Result<Option<Vec<Shown>>, Ref
     }
     let mut shown: Vec<_> = transcript.turns.into_iter().map(Shown::kept).collect();
     if let Some(last) = &last {
-        of_log(edge, session, last, &mut shown).await?;
+        of_log(edge, session, (last, &pending), &mut shown).await?;
     }
     wait(pending, last.as_ref(), &mut shown);
     Ok(Some(shown))
@@ -114,7 +119,7 @@ pub(crate) async fn kept(
 }
 
 /// The turns of a session that are kept; none of one that is being erased.
-async fn transcript(edge: &Edge, session: &Session) -> Result<Transcript, Error> {
+pub(crate) async fn transcript(edge: &Edge, session: &Session) -> Result<Transcript, Error> {
     let found = edge.broker.records.get(Bucket::Transcripts, &Key::session(session)).await?;
     let corrupt = |what: &str| Error::Corrupt(format!("a transcript: {what}"));
     let transcript = found.map(|it| Transcript::decode(it.value)).transpose();
@@ -130,7 +135,7 @@ async fn transcript(edge: &Edge, session: &Session) -> Result<Transcript, Error>
 async fn of_log(
     edge: &Edge,
     session: &Session,
-    last: &Stored,
+    (last, pending): (&Stored, &[Pending]),
     shown: &mut Vec<Shown>,
 ) -> Result<(), Refusal> {
     let Some(state) = &last.entry.state else { return Ok(()) };
@@ -150,9 +155,26 @@ async fn of_log(
         told.at = shown[kept].at;
         shown[kept] = told;
     } else {
+        if state.status() == Status::Running {
+            let job = pending.iter().find(|it| it.job.turn_id == state.turn_id);
+            let behind = job.and_then(|it| it.job.behind.as_deref());
+            cut(shown, &told.replaces, behind);
+        }
         shown.push(told);
     }
     Ok(())
+}
+
+/// Takes away what a turn takes the place of, when that begins.
+fn cut(shown: &mut Vec<Shown>, replaces: &str, behind: Option<&str>) {
+    let place = |turn: &str| shown.iter().position(|it| it.turn_id == turn);
+    let place = match (place(replaces), behind) {
+        (Some(place), _) => Some(place),
+        (None, Some("")) => Some(0),
+        (None, Some(before)) => place(before).map(|it| it + 1),
+        (None, None) => None,
+    };
+    shown.truncate(place.unwrap_or(shown.len()));
 }
 
 /// Adds the questions that wait; one that has ended, and whose job is still on

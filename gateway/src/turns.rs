@@ -72,6 +72,8 @@ pub(crate) struct Receipt {
             (Event = "text/event-stream"),
         )),
         (status = 202, description = "The question is accepted", body = Receipt),
+        (status = 404, description = "The session has no turn to be replaced", body = Problem,
+         content_type = "application/problem+json"),
         (status = 406, description = "Neither form is acceptable", body = Problem,
          content_type = "application/problem+json"),
         (status = 409, description = "A turn is in progress, or the user has too many sessions",

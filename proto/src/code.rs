@@ -18,6 +18,7 @@
 //! | `model_error` | agent | the model's endpoint failed in another way | as it says |
 //! | `knowledge_unavailable` | agent | the knowledge cannot be searched | yes |
 //! | `turn_over` | agent | the turn had ended, and the conversation went on | no |
+//! | `unknown_turn` | agent | the turn whose place this one was to take is not there | no |
 //! | `step_limit` | agent | the turn took more steps than one may | no |
 //! | `token_limit` | agent | the turn used more tokens than one may | no |
 //! | `decision_refused` | agent | a human's decision does not fit what is pending | no |
@@ -61,6 +62,7 @@ codes! {
     MODEL_ERROR = "model_error",
     KNOWLEDGE_UNAVAILABLE = "knowledge_unavailable",
     TURN_OVER = "turn_over",
+    UNKNOWN_TURN = "unknown_turn",
     STEP_LIMIT = "step_limit",
     TOKEN_LIMIT = "token_limit",
     DECISION_REFUSED = "decision_refused",

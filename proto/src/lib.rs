@@ -8,6 +8,7 @@ pub mod code;
 mod id;
 mod kind;
 mod moment;
+mod place;
 pub mod review;
 mod v1;
 

@@ -34,8 +34,9 @@ enum Task {
     },
     /// Format, lints and documentation.
     Check,
-    /// Latency, throughput and cost beside a direct read of the same load;
-    /// `cargo xtask bench --help` lists its options.
+    /// Latency, throughput and cost beside a direct read of the same load, and
+    /// the page's frame times (`bench page`); `cargo xtask bench --help` lists
+    /// its options.
     #[command(disable_help_flag = true)]
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -48,7 +49,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
-    /// Pictures for `docs/`, of what runs: `cargo xtask picture trace`.
+    /// Pictures for `docs/`, of what runs: `cargo xtask picture trace` and
+    /// `cargo xtask picture page`.
     #[command(disable_help_flag = true)]
     Picture {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -71,9 +73,9 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Task::Test { quick } => test(quick),
         Task::Check => check(&Tools::new()),
-        Task::Bench { options } => bench("run", &options),
+        Task::Bench { options } => bench(&[], &options),
         Task::Chaos { options } => chaos(&options),
-        Task::FakeModel { options } => bench("fake-model", &options),
+        Task::FakeModel { options } => bench(&["fake-model"], &options),
         Task::Picture { options } => picture(&options),
     };
     step::exit(ended)
@@ -104,9 +106,9 @@ fn check(tools: &Tools) -> Result<Ended> {
     run("documentation", tools.cargo(docs).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-fn bench(command: &str, options: &[String]) -> Result<Ended> {
+fn bench(command: &[&str], options: &[String]) -> Result<Ended> {
     let mut bench = built_with_weir("bench")?;
-    bench.arg(command).args(options);
+    bench.args(command).args(options);
     step::last(bench)
 }
 
@@ -119,7 +121,13 @@ fn chaos(options: &[String]) -> Result<Ended> {
 
 /// What it draws is no measurement: a plain build will do.
 fn picture(options: &[String]) -> Result<Ended> {
-    Tools::new().nats_server()?;
+    let tools = Tools::new();
+    if options.first().is_some_and(|it| it == "page") {
+        tools.chromium()?;
+        Tools::chinese()?;
+    } else {
+        tools.nats_server()?;
+    }
     run("build", &mut cargo(["build", "--locked", "--package", "weir", "--package", "picture"]))?;
     let mut picture = std::process::Command::new(tools::target().join("debug/picture"));
     picture.current_dir(tools::root()).args(options);

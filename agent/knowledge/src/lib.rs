@@ -17,6 +17,7 @@ mod markdown;
 mod passage;
 mod pdf;
 mod plain;
+mod progress;
 mod sentence;
 mod shelf;
 mod watch;
@@ -28,6 +29,7 @@ pub use choice::Found;
 pub use index::{Hit, Index, Listed, MAX_HITS, MAX_QUESTION};
 pub use library::Library;
 pub use passage::{Form, Sentence};
+pub use progress::{Progress, Reading};
 
 /// Why knowledge cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -12,8 +12,9 @@ use rust_embed::RustEmbed;
 
 use crate::format::Format;
 use crate::index::Index;
+use crate::progress::Progress;
 use crate::shelf::{Document, Shelf};
-use crate::{Error, Limits, watch};
+use crate::{Error, Limits, folder, watch};
 
 #[derive(RustEmbed)]
 #[folder = "../../deploy/knowledge"]
@@ -50,6 +51,25 @@ impl Library {
     /// Nothing is read yet. No folders mean the documentation that is built in.
     pub fn new(folders: Vec<PathBuf>) -> Self {
         Self::with(folders, Limits::default())
+    }
+
+    /// The same; while the files are read the first time, it says in `progress`
+    /// how far that is.
+    pub fn telling(folders: Vec<PathBuf>, progress: Progress) -> Self {
+        let held = Held { shelf: Shelf::telling(progress), documents: None };
+        Self { shelf: Arc::new(Mutex::new(held)), ..Self::new(folders) }
+    }
+
+    /// How many documents are in each folder, by their names: nothing is read.
+    ///
+    /// Errors: a folder that cannot be looked through, or that holds too much.
+    pub async fn count(self: &Arc<Self>) -> Result<Vec<usize>, Error> {
+        let library = Arc::clone(self);
+        let counted = tokio::task::spawn_blocking(move || {
+            let count = |it: &PathBuf| folder::files(it, &library.limits).map(|it| it.len());
+            library.folders.iter().map(count).collect()
+        });
+        counted.await.map_err(|error| Error::Index(error.to_string()))?
     }
 
     pub(crate) fn with(folders: Vec<PathBuf>, limits: Limits) -> Self {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::folder::{self, File, Stamp, refused};
 use crate::passage::Passage;
+use crate::progress::Progress;
 use crate::{Error, Limits};
 
 /// How long what was readable stays after it is no more.
@@ -68,9 +69,15 @@ pub(crate) struct Shelf {
     kept: BTreeMap<PathBuf, Kept>,
     /// How often a file was read.
     pub(crate) readings: usize,
+    progress: Progress,
 }
 
 impl Shelf {
+    /// An empty one, of which the first look says how far it is.
+    pub(crate) fn telling(progress: Progress) -> Self {
+        Self { progress, ..Self::default() }
+    }
+
     /// Looks at all folders.
     ///
     /// Errors: a folder that cannot be read, holds more than is allowed, or, at
@@ -89,6 +96,9 @@ impl Shelf {
         for folder in folders {
             listed.push((folder, folder::files(folder, limits)?));
         }
+        if first {
+            self.progress.found(listed.iter().map(|(_, files)| files.len()).sum());
+        }
         let now = Instant::now();
         let mut seen = Seen { documents: Vec::new(), unsettled: false };
         let mut present = HashSet::new();
@@ -97,6 +107,9 @@ impl Shelf {
             for file in files {
                 present.insert(file.path.as_path());
                 seen.documents.extend(self.take(file, limits, now));
+                if first {
+                    self.progress.read_one();
+                }
             }
             if first && seen.documents.len() == from {
                 let reason = "holds no .md, .txt, .html or .pdf file that can be read";

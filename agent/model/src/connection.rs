@@ -102,9 +102,7 @@ impl Connection {
         if let Some(context) = process::trace::current() {
             context.write(&mut headers);
         }
-        let url = place::below(&self.base, path);
-        let sent = self.client.post(url).headers(headers).json(body).send().await;
-        let response = sent.map_err(|error| {
+        let response = self.send(path, headers, body).await.map_err(|error| {
             let reason = if error.is_connect() { "reached" } else { "used" };
             tracing::warn!(
                 model.provider = self.name,
@@ -118,6 +116,22 @@ impl Connection {
             return Ok(response);
         }
         Err(fault::read(response, self.meaning, self.provider.key.as_ref()).await)
+    }
+
+    /// Sends a body to `path` below the base URL, whatever comes of it.
+    pub(crate) async fn send(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        body: &Value,
+    ) -> reqwest::Result<Response> {
+        self.client.post(place::below(&self.base, path)).headers(headers).json(body).send().await
+    }
+
+    /// Gets what is at `path` below the base URL, whatever that is.
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Response> {
+        let request = self.client.get(place::below(&self.base, path));
+        request.header(ACCEPT, HeaderValue::from_static("application/json")).send().await
     }
 
     /// What an error object means that came in a success, as in the middle of a

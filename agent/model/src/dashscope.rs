@@ -30,7 +30,7 @@ pub(crate) const SEAT: Seat = Seat {
 };
 
 /// Below the root of the host.
-const PATH: &str = "api/v1/services/aigc/text-generation/generation";
+pub(crate) const PATH: &str = "api/v1/services/aigc/text-generation/generation";
 
 /// Without it the answer comes whole.
 const STREAM: HeaderName = HeaderName::from_static("x-dashscope-sse");

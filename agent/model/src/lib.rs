@@ -14,6 +14,7 @@ mod finish;
 mod models;
 mod openai;
 mod place;
+mod reach;
 mod reply;
 mod sse;
 mod used;
@@ -30,6 +31,7 @@ use serde_json::Value;
 use crate::connection::Connection;
 pub use embeddings::Embeddings;
 pub use models::Models;
+pub use reach::{Found, Reach};
 
 /// What a model is asked.
 #[derive(Debug, Clone, Default)]

@@ -101,8 +101,17 @@ impl<'a> Turn<'a> {
     /// What the user asked in this turn, with what came before it in a session
     /// that had nothing.
     pub(super) fn input(&self) -> Vec<Message> {
-        let earlier = if self.past.known { &[][..] } else { &self.question.earlier };
-        earlier.iter().chain(&self.question.input).cloned().collect()
+        self.earlier().iter().chain(&self.question.input).cloned().collect()
+    }
+
+    /// What came before the question in a session that had nothing: as the request
+    /// says, or else the one whose place this turn takes had said.
+    fn earlier(&self) -> &[Message] {
+        match (self.past.known, &self.question.earlier[..]) {
+            (true, _) => &[],
+            (false, []) => &self.past.history,
+            (false, earlier) => earlier,
+        }
     }
 
     /// Everything from the question on that the turn answers.
@@ -120,7 +129,7 @@ impl<'a> Turn<'a> {
 
     /// The ids of all calls that are known.
     pub(super) async fn call_ids(&self) -> HashSet<String> {
-        let shown = self.past.messages.iter().chain(&self.open).chain(&self.question.earlier);
+        let shown = self.past.messages.iter().chain(&self.open).chain(self.earlier());
         let shown = shown.flat_map(|it| &it.tool_calls).map(|it| it.call_id.clone());
         let made = self.book.calls().await.into_iter().map(|it| it.call_id);
         shown.chain(made).collect()

@@ -110,8 +110,11 @@ impl World {
     }
 
     async fn run_of(&self, name: u32, generation: u64) -> Run {
-        let book =
-            self.ledgers.open(&self.key, name, Since { generation, stored: false }).await.unwrap();
+        let book = self
+            .ledgers
+            .open(&self.key, name, Since { generation, ..Since::default() })
+            .await
+            .unwrap();
         let (writer, events) = Writer::new(name);
         writer.open(book.inherited());
         Run { book, writer, events }
@@ -137,7 +140,10 @@ impl World {
 
     /// The session's transcript is of this generation from now on.
     async fn renew(&self, generation: u64) {
-        let transcript = Transcript { version: FORMAT, generation, ..Transcript::default() };
+        self.transcript(Transcript { version: FORMAT, generation, ..Transcript::default() }).await;
+    }
+
+    async fn transcript(&self, transcript: Transcript) {
         let (key, value) = (broker::Key::session(&self.key.session), transcript.encode_to_vec());
         let records = &self.broker.records;
         records.put(Bucket::Transcripts, &key, value.into(), Expected::Any).await.unwrap();
@@ -296,7 +302,7 @@ impl Records for Away {
 async fn patience_with_the_store_has_an_end_and_then_nothing_was_said() {
     let ledgers = Ledgers::new(Arc::new(Away));
     let key = Key { session: Session::parse("ann", "s").unwrap(), turn: TurnId::new() };
-    let book = ledgers.open(&key, 7, Since { generation: 0, stored: false }).await.unwrap();
+    let book = ledgers.open(&key, 7, Since::default()).await.unwrap();
     let (writer, _events) = Writer::new(7);
     let began = Instant::now();
     let write = book.write(&writer, vec![text("a")], |calls| calls.push(begun("1"))).await;
@@ -325,6 +331,21 @@ async fn a_session_that_is_erased_meanwhile_keeps_nothing_of_the_turn() {
     erase(&world.broker, &world.key.session).await.unwrap();
     assert_eq!(run.write("2").await, Err(Unwritten::Superseded));
     assert_eq!(world.stored().await, None);
+}
+
+#[tokio::test]
+async fn a_run_whose_turn_was_replaced_before_its_first_write_keeps_and_says_nothing() {
+    let world = World::new().await;
+    let run = world.run(7).await;
+    // The turn itself is gone from there.
+    let replaced = vec![world.key.turn.to_string()];
+    world.transcript(Transcript { replaced, replacements: 1, ..Transcript::default() }).await;
+    assert_eq!(run.write("1").await, Err(Unwritten::Superseded));
+    assert_eq!((world.stored().await, run.said()), (None, vec![]));
+    let since = Since { replacements: 1, ..Since::default() };
+    let book = world.ledgers.open(&world.key, 8, since).await.unwrap();
+    let (writer, _events) = Writer::new(8);
+    book.write(&writer, vec![text("a")], |_| {}).await.unwrap();
 }
 
 #[tokio::test]
@@ -382,21 +403,13 @@ async fn a_ledger_that_cannot_be_read_is_an_error_and_stays() {
         (Ledger { said: vec![gap], ..Ledger::default() }, "gaps"),
     ] {
         world.put(&spoiled).await;
-        let error = world
-            .ledgers
-            .open(&world.key, 7, Since { generation: 0, stored: false })
-            .await
-            .unwrap_err();
+        let error = world.ledgers.open(&world.key, 7, Since::default()).await.unwrap_err();
         assert!(matches!(&error, broker::Error::Corrupt(it) if it.contains(why)), "{error}");
     }
     let records = &world.broker.records;
     let value = Bytes::from_static(b"\xff\xff");
     records.put(Bucket::Ledgers, &world.at(), value.clone(), Expected::Any).await.unwrap();
-    let error = world
-        .ledgers
-        .open(&world.key, 7, Since { generation: 0, stored: false })
-        .await
-        .unwrap_err();
+    let error = world.ledgers.open(&world.key, 7, Since::default()).await.unwrap_err();
     assert!(matches!(error, broker::Error::Corrupt(_)), "{error}");
     assert_eq!(records.get(Bucket::Ledgers, &world.at()).await.unwrap().unwrap().value, value);
 }

@@ -18,7 +18,7 @@ use crate::world::{Answer, Client, World, message, question, records, script};
 
 const LONG: Duration = Duration::from_secs(20);
 
-fn wrong(status: &tonic::Status) -> Vec<String> {
+pub(crate) fn wrong(status: &tonic::Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = status.get_error_details();
     let fields = &details.bad_request().expect("BadRequest details").field_violations;

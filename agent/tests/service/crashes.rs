@@ -208,14 +208,14 @@ async fn an_ended_turn_leaves_its_ledger_only_until_the_next_one() {
 }
 
 /// Asks, and stops behind the model's first words.
-async fn begun(world: &World, asked: &AskRequest) -> tonic::Streaming<AskEvent> {
+pub(crate) async fn begun(world: &World, asked: &AskRequest) -> tonic::Streaming<AskEvent> {
     let mut events = world.ask(asked.clone()).await.unwrap();
     while !matches!(next(&mut events).await.kind, Some(Kind::Text(_))) {}
     events
 }
 
 /// Waits until a turn ends without a word.
-async fn lost(mut events: tonic::Streaming<AskEvent>) {
+pub(crate) async fn lost(mut events: tonic::Streaming<AskEvent>) {
     let status = loop {
         match futures::StreamExt::next(&mut events).await.expect("no silent end") {
             Ok(event) => assert!(!matches!(event.kind, Some(Kind::ToolCall(_))), "{event:?}"),

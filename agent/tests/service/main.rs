@@ -18,6 +18,8 @@ mod prompts;
 #[cfg(test)]
 mod published;
 #[cfg(test)]
+mod replacing;
+#[cfg(test)]
 mod reviews;
 #[cfg(test)]
 mod runs;

@@ -56,7 +56,7 @@ impl Turn {
     fn event(&mut self, at: Sequence, index: u32, kind: &event::Kind) {
         use event::Kind as K;
         match kind {
-            K::Started(Started { input, resumes }) => {
+            K::Started(Started { input, resumes, replaces: _ }) => {
                 self.whole = true;
                 self.question = question(input, !resumes.is_empty());
             }
@@ -107,7 +107,8 @@ mod tests {
     }
 
     fn started(input: &str, resumes: &str) -> K {
-        K::Started(Started { input: input.to_owned(), resumes: resumes.to_owned() })
+        let (input, resumes) = (input.to_owned(), resumes.to_owned());
+        K::Started(Started { input, resumes, ..Started::default() })
     }
 
     fn text(text: &str) -> K {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker::{Admission, Outcome, append};
-use proto::{AskEvent, CancelRequested, Ending, Entry, Event, code, event};
+use proto::{AskEvent, CancelRequested, Ending, Entry, Event, Job, TurnId, code, event};
 use testkit::proxy::{Direction, Proxy};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
@@ -243,5 +243,24 @@ impl std::io::Write for Captured {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_place_that_a_turn_takes_is_told_to_its_readers_and_to_every_agent() {
+    let first = vec![said(7, 1, "a"), Line::Break(Code::Unavailable)];
+    let other = vec![rewind(9), said(9, 1, "b"), ended(9, 2)];
+    let shop = Shop::with(2, vec![first, other], NEVER).await;
+    let (replaces, behind) = (TurnId::new().to_string(), Some(TurnId::new().to_string()));
+    let job = Job { replaces: replaces.clone(), behind: behind.clone(), ..shop.job() };
+    shop.broker.queue.submit(&shop.session, &job, Admission::IfEmpty).await.unwrap();
+    shop.work();
+    let (events, _) = shop.until_end(&job.turn_id.parse().unwrap()).await;
+    let Some(event::Kind::Started(started)) = &events[0].kind else { panic!("{events:?}") };
+    assert_eq!((started.input.as_str(), &started.replaces), ("why?", &replaces));
+    let calls = shop.calls();
+    assert_eq!(calls.len(), 2);
+    for call in calls {
+        assert_eq!((&call.replaces, &call.behind), (&replaces, &behind));
     }
 }

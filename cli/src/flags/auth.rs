@@ -137,6 +137,9 @@ pub(crate) struct KeysCreate {
     /// What it is for, for the list
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
+    /// Print the key with what is known of it, as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +155,9 @@ pub(crate) struct KeysList {
 pub(crate) struct KeysRevoke {
     #[command(flatten)]
     pub(crate) file: KeysFile,
+    /// Print which one it was, as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Which one, as the list names it
     pub(crate) id: String,
 }

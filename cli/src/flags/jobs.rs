@@ -51,6 +51,9 @@ pub(crate) struct JobsSome {
     /// All of them
     #[arg(long, conflicts_with = "jobs")]
     pub(crate) all: bool,
+    /// Print JSON, what became of one a line
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Which ones, as the list names them
     #[arg(value_name = "JOB", required_unless_present = "all")]
     pub(crate) jobs: Vec<String>,

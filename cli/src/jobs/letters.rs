@@ -260,6 +260,9 @@ impl Found {
             submitted: Some(proto::timestamp(clock::now())),
             // The key that this was made for names the turn that failed.
             fingerprint: Vec::new().into(),
+            // The conversation may have gone on, and what it said since must stay.
+            replaces: String::new(),
+            behind: None,
             ..job.clone()
         };
         Ok(Question { session, turn, job })

@@ -1,9 +1,9 @@
 //! What `weir jobs` prints. Pure; everything in it is plain text.
 
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::letters::{Done, Letter};
+use crate::columns::aligned;
 use crate::plain;
 
 /// The widest a column may be, but for the first, which is typed, and the last.
@@ -95,29 +95,6 @@ fn age(seconds: u64) -> String {
         }
     }
     format!("{seconds}s")
-}
-
-/// Columns as wide as what is in them; the last one ends the line.
-/// Cells under each other.
-pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.width().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            text += cell;
-            if column + 1 < N {
-                text += &" ".repeat(width - cell.width() + 2);
-            }
-        }
-        text.truncate(text.trim_end_matches(' ').len());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

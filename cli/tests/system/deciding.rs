@@ -32,7 +32,7 @@ async fn calls_that_wait_are_shown_decided_in_parts_and_each_once() -> Result<()
     }))?;
 
     let (code, asked) = run(&page, &["ask", "--session", "s", &script.question()]).await?;
-    assert_eq!(code, Some(0), "{asked:?}");
+    assert_eq!(code, Some(3), "{asked:?}");
     let told = asked.stderr.join("\n");
     assert!(told.contains("[waits for a human]\n  a: remember: text = \"tea"), "{told}");
     assert!(told.contains("weir decide s --accept a") && !told.contains('\u{1b}'), "{told}");
@@ -42,7 +42,7 @@ async fn calls_that_wait_are_shown_decided_in_parts_and_each_once() -> Result<()
     assert!(listed.stdout.iter().any(|it| it == r#"    {"text":"milk"}"#), "{listed:?}");
 
     let (code, partly) = run(&page, &["decide", "s", "--accept", "a"]).await?;
-    assert_eq!(code, Some(0), "{partly:?}");
+    assert_eq!(code, Some(3), "{partly:?}");
     assert!(partly.stderr[0].starts_with("accept a: remember: text = \"tea"), "{partly:?}");
     assert!(partly.stderr.join("\n").contains("\n  b: remember"), "{partly:?}");
     let (code, twice) = run(&page, &["decide", "s", "--reject", "a"]).await?;

@@ -15,14 +15,14 @@ use crate::stage::{Client, up, weir};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn keys(file: &Path, arguments: &[&str]) -> Result<Output> {
+pub(crate) async fn keys(file: &Path, arguments: &[&str]) -> Result<Output> {
     let mut command = weir(&["keys"]);
     command.args(arguments).env("WEIR_API_KEYS", file);
     Ok(timeout(PATIENCE, command.output()).await??)
 }
 
 /// Makes a key; its text.
-async fn create(file: &Path, user: &str, more: &[&str]) -> Result<String> {
+pub(crate) async fn create(file: &Path, user: &str, more: &[&str]) -> Result<String> {
     let arguments = [&["create", "--user", user], more].concat();
     let made = keys(file, &arguments).await?;
     ensure!(made.status.success(), "{made:?}");

@@ -7,3 +7,9 @@ pub fn raise_file_limit() {
         tracing::warn!(%error, "the limit on open files stays as it was");
     }
 }
+
+/// How many files and sockets the process may hold, and how far it may raise
+/// that itself; `None` where the system does not say.
+pub fn file_limit() -> Option<(u64, u64)> {
+    rlimit::Resource::NOFILE.get().ok()
+}

@@ -13,6 +13,6 @@ pub mod metrics;
 pub mod telemetry;
 pub mod trace;
 
-pub use files::raise_file_limit;
+pub use files::{file_limit, raise_file_limit};
 pub use lifecycle::{Died, Lifecycle, Outcome};
 pub use telemetry::{Telemetry, telemetry};

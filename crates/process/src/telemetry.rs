@@ -8,8 +8,8 @@
 mod export;
 mod lines;
 mod settings;
+mod stream;
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -23,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::environment;
 use crate::trace::{Hops, is_hop};
 pub use lines::Format;
+pub use stream::{Aside, put_aside};
 
 /// How long the last spans of a process may take to be exported: a collector
 /// that does not answer holds up its end no longer.
@@ -75,7 +76,7 @@ impl Telemetry {
 
 fn install(default: &str, format: Format, provider: Option<&SdkTracerProvider>) {
     let (filter, wrong) = filter(environment::get("RUST_LOG").as_deref(), default);
-    let log = lines::layer(format, std::io::stderr, std::io::stderr().is_terminal());
+    let log = lines::layer(format, stream::Lines::default, stream::is_coloured());
     let spans = provider.map(|it| {
         tracing_opentelemetry::layer()
             .with_tracer(it.tracer("weir"))

@@ -12,6 +12,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod sse;
+pub mod terminal;
 
 /// How long a wait for a state may take before it is an error.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -3,8 +3,8 @@
 //! DashScope's own text generation.
 //!
 //! Asked for the model `script`, it reads the last user message as a
-//! [`Script`]; any other question, and every question to the model `echo`, is
-//! answered with [`echo`]. The models `embed` and `embed-…` turn texts into
+//! [`Script`]; any other question that it was not taught, and every question to
+//! the model `echo`, is answered with [`echo`]. The models `embed` and `embed-…` turn texts into
 //! vectors, the same for the same text and near each other for words of one
 //! meaning; `embed-status-503` answers with that status. It refuses other
 //! models, scripts with unknown fields, tool calls and results that do not pair,
@@ -12,6 +12,7 @@
 
 mod call;
 mod embedding;
+mod lessons;
 mod request;
 mod script;
 mod server;
@@ -31,6 +32,7 @@ pub use script::{BodyKind, Script};
 pub use tools::{ToolCall, ToolStyle};
 
 use call::Calls;
+use lessons::Lessons;
 
 /// A running model. Dropping it closes its port and all its connections.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ use call::Calls;
 pub struct FakeModel {
     address: SocketAddr,
     calls: Arc<Calls>,
+    lessons: Arc<Lessons>,
     life: Lifecycle,
 }
 
@@ -58,9 +61,10 @@ impl FakeModel {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("the fake model cannot have {address}"))?;
         let address = listener.local_addr()?;
-        let (calls, life) = (Arc::<Calls>::default(), Lifecycle::new());
-        life.spawn(server::serve(listener, Arc::clone(&calls), life.clone()));
-        Ok(Self { address, calls, life })
+        let (calls, lessons) = (Arc::<Calls>::default(), Arc::<Lessons>::default());
+        let (life, known) = (Lifecycle::new(), (Arc::clone(&calls), Arc::clone(&lessons)));
+        life.spawn(server::serve(listener, known, life.clone()));
+        Ok(Self { address, calls, lessons, life })
     }
 
     /// What `OPENAI_BASE_URL` is set to: `http://127.0.0.1:PORT/v1`.
@@ -71,6 +75,12 @@ impl FakeModel {
     /// Where DashScope's own API is: `http://127.0.0.1:PORT/api/v1`.
     pub fn dashscope_url(&self) -> String {
         format!("http://{}/api/v1", self.address)
+    }
+
+    /// From now on, answers this question, word for word, as a script says: for a
+    /// question that people are to read.
+    pub fn teach(&self, question: &str, script: Script) {
+        self.lessons.learn(question, script);
     }
 
     /// Every call so far, in order of arrival, refused ones included.

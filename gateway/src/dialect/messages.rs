@@ -9,6 +9,8 @@ use proto::{Entry, Message, ToolCall, ToolResult, event};
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     question: String,
+    /// The turn whose place this one takes.
+    replaces: String,
     /// With the agent's numbers, so that a rewind can take them back.
     pieces: Vec<(u32, Piece)>,
 }
@@ -34,7 +36,10 @@ impl Messages {
     pub(crate) fn event(&mut self, index: u32, kind: &event::Kind) {
         use event::Kind as K;
         match kind {
-            K::Started(started) => self.question.clone_from(&started.input),
+            K::Started(started) => {
+                self.question.clone_from(&started.input);
+                self.replaces.clone_from(&started.replaces);
+            }
             K::Text(text) => self.pieces.push((index, Piece::Text(text.clone()))),
             K::ToolCall(call) => self.pieces.push((index, Piece::Call(call.clone()))),
             K::ToolResult(result) => self.pieces.push((index, Piece::Result(result.clone()))),
@@ -93,6 +98,11 @@ impl Messages {
             Piece::Call(call) => Some(call),
             Piece::Text(_) | Piece::Result(_) => None,
         })
+    }
+
+    /// The turn whose place this one takes; empty for none.
+    pub(crate) fn replaces(&self) -> &str {
+        &self.replaces
     }
 
     /// All text that was said.
@@ -154,7 +164,7 @@ mod tests {
     #[test]
     fn steps_are_messages_and_what_was_taken_back_is_none() {
         let mut messages = Messages::default();
-        let question = proto::Started { input: "Why?".into(), resumes: String::new() };
+        let question = proto::Started { input: "Why?".into(), ..Default::default() };
         for (index, kind) in [
             (0, K::Started(question)),
             (1, K::Text("Let ".into())),

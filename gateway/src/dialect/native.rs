@@ -209,7 +209,7 @@ mod tests {
             "id: 1k4b-18\nevent: text\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"index\":7,\"text\":\"Hello\"}\n\n",
         );
         check(
-            vec![(0, K::Started(proto::Started { input: "Why?".into(), resumes: String::new() }))],
+            vec![(0, K::Started(proto::Started { input: "Why?".into(), ..Default::default() }))],
             0,
             "id: 1k4b-18\nevent: started\ndata: {\"sessionId\":\"s1\",\"turnId\":\"TURN\",\"attempt\":1,\"started\":{\"input\":\"Why?\"}}\n\n",
         );
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn what_was_said_so_far_resumes_only_behind_its_last_frame() {
         let events = vec![
-            (0, K::Started(proto::Started { input: "?".into(), resumes: String::new() })),
+            (0, K::Started(proto::Started { input: "?".into(), ..Default::default() })),
             (2, K::Text("ab".into())),
             (0, K::HandedOver(proto::HandedOver {})),
         ];
@@ -293,7 +293,7 @@ mod tests {
     fn a_line_is_an_object_with_the_data_of_the_event() {
         let session: SessionId = "s\"".parse().unwrap();
         let events = || {
-            let started = proto::Started { input: "?\n".into(), resumes: String::new() };
+            let started = proto::Started { input: "?\n".into(), ..Default::default() };
             vec![(0, K::Started(started)), (2, K::Text("a\n\u{2028}b".into()))]
         };
         let at = Position { epoch: Epoch(72_731), sequence: Sequence(18) };

@@ -319,7 +319,7 @@ mod tests {
             assert!(told[0].contains(part), "{told:?}");
         }
         let started = |resumes: &str| {
-            K::Started(proto::Started { input: String::new(), resumes: resumes.into() })
+            K::Started(proto::Started { resumes: resumes.into(), ..Default::default() })
         };
         assert!(say(&mut plain, "t3", vec![(0, started("x")), text(1, "no")]).is_empty());
         assert_eq!(say(&mut plain, "t2", vec![(0, started("t")), text(1, "sent")]), ["sent"]);

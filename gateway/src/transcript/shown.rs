@@ -20,6 +20,11 @@ pub(super) struct Shown {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(super) at: Option<Timestamp>,
     pub(super) status: &'static str,
+    /// The earlier turn in whose place this one was asked; told while the
+    /// transcript does not have this one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub(super) replaces: String,
     messages: Vec<Said>,
     /// The places that its tools found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +72,7 @@ impl Shown {
             turn_id: turn.turn_id,
             at: turn.at,
             status: status(false, ending),
+            replaces: String::new(),
             messages: turn.messages.into_iter().map(Said::from).collect(),
             sources: turn.sources,
             partial: false,
@@ -79,6 +85,7 @@ impl Shown {
             turn_id: turn.to_owned(),
             at: None,
             status,
+            replaces: said.replaces().to_owned(),
             messages: said.into_messages().into_iter().map(Said::from).collect(),
             sources: Vec::new(),
             partial: !whole,
@@ -91,6 +98,7 @@ impl Shown {
             turn_id: turn,
             at: job.submitted,
             status: "queued",
+            replaces: job.replaces,
             messages: job.messages.into_iter().map(Said::from).collect(),
             sources: Vec::new(),
             partial: false,

@@ -37,6 +37,7 @@ async fn without_a_credential_there_is_nothing_but_what_is_open() {
         "/v1/sessions/s/events?userId=u",
         "/v1/memories?userId=u",
         "/v1/status",
+        "/v1/me",
         "/stream?username=u&query=q",
         "/agent/sessionids/u",
         "/v1/models",

@@ -119,11 +119,11 @@ impl Edge {
             index: 0,
             delivery,
         };
-        let proto::Job { messages, resume, .. } = &work.delivery.job;
+        let proto::Job { messages, resume, replaces, .. } = work.delivery.job.clone();
         let input = messages.last().map(|it| it.content.clone()).unwrap_or_default();
-        let resumes = resume.as_ref().map(|it| it.turn_id.clone()).unwrap_or_default();
-        let began =
-            work.append(vec![event::Kind::Started(proto::Started { input, resumes }).into()]).await;
+        let resumes = resume.map(|it| it.turn_id).unwrap_or_default();
+        let started = proto::Started { input, resumes, replaces };
+        let began = work.append(vec![event::Kind::Started(started).into()]).await;
         work.state.began = began.0;
         work
     }

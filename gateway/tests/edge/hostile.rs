@@ -149,7 +149,7 @@ async fn ids_in_the_path_are_checked_after_decoding() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let edge = Edge::start().await;
-    for path in ["/nothing", "/v1", "/page/none.js", "/page/..%2fCargo.toml", "/v2/status"] {
+    for path in ["/nothing", "/v1", "/page/0/none.js", "/page/..%2fCargo.toml", "/v2/status"] {
         problem(edge.get(path).send().await.unwrap(), 404).await;
     }
     let nameless = edge.post("/v1/sessions//turns", &json!({"userId": "u", "input": "x"}));

@@ -97,7 +97,7 @@ async fn a_stream_whose_window_stays_shut_is_reset_and_its_neighbours_go_on() {
 async fn a_client_without_any_window_is_let_go_whatever_it_asked() {
     let edge = Edge::with(Config { write_timeout: SOON, ..Config::default() }).await;
     let mut client = Client::new(&edge, 0).await;
-    for path in ["/healthz", "/page/app.js", EVENTS] {
+    for path in ["/healthz", "/page/0/app.js", EVENTS] {
         let mut body = client.get(&edge, path).await;
         let ended = timeout(PATIENCE, body.data()).await.expect("it is reset");
         assert_eq!(ended.unwrap().unwrap_err().reason(), Some(h2::Reason::CANCEL), "{path}");

@@ -83,7 +83,7 @@ async fn the_broker_is_asked_once_a_second_at_most_whether_it_is_there() {
 async fn requests_about_nobodys_things_count_as_those_of_who_asks() {
     let keys = Keys::new();
     let (_, key) = keys.make("u", Role::User);
-    for path in ["/v1/status", "/v1/models", "/v1/models/weir"] {
+    for path in ["/v1/status", "/v1/me", "/v1/models", "/v1/models/weir"] {
         let [user_requests, user_burst] = [1, 2].map(|it| NonZeroU32::new(it).unwrap());
         let config = Config { user_requests, user_burst, ..keys.config(None).await };
         let edge = Edge::with(config).await;

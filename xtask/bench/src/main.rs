@@ -1,9 +1,11 @@
 //! The load bench: sessions through the whole pipeline, as processes, beside
-//! the same load read straight from the model in the same run.
+//! the same load read straight from the model in the same run. And what a
+//! browser makes of a long answer.
 //!
 //! Started by `cargo xtask bench`. Not a test: it measures, it does not judge.
 
 mod load;
+mod page;
 mod reader;
 mod report;
 mod servers;
@@ -20,16 +22,18 @@ use report::Report;
 use servers::{Kind, Model, Plan, Servers};
 
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo xtask bench")]
+#[command(bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measures
-    Run(Options),
+    /// Frame times of the chat page while it shows one long answer
+    Page(page::Options),
     /// The scripted model, until it is killed
     FakeModel {
         /// Its port on loopback; 0 takes a free one
@@ -84,9 +88,11 @@ const FLAT_OUT: u32 = 500_000;
 
 fn main() -> Result<()> {
     process::raise_file_limit();
-    match Arguments::parse().command {
-        Command::Run(options) => runtime(true)?.block_on(run(options)),
-        Command::FakeModel { port } => runtime(false)?.block_on(fake_model(port)),
+    let Arguments { command, options } = Arguments::parse();
+    match command {
+        None => runtime(true)?.block_on(run(options)),
+        Some(Command::Page(options)) => runtime(true)?.block_on(page::run(options)),
+        Some(Command::FakeModel { port }) => runtime(false)?.block_on(fake_model(port)),
     }
 }
 

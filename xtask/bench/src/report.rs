@@ -5,6 +5,7 @@
 use hdrhistogram::Histogram;
 
 use crate::load::{Load, Measured, float};
+use crate::page::{Seen, Span};
 use crate::servers::{Kind, MODEL};
 use testkit::cost::Cost;
 
@@ -72,6 +73,43 @@ pub(crate) fn logs(logs: &[(&str, Vec<String>)]) {
             println!("  {name}: {line}");
         }
     }
+}
+
+/// How the page drew a long answer.
+pub(crate) fn page(seen: &Seen) {
+    let (pace, took) = (1.0 / seen.every.as_secs_f64(), seen.took.as_secs_f64());
+    let schedule = seen.schedule.as_secs_f64();
+    println!(
+        "\n1 answer x {} tokens with Markdown, {pace:.0} tokens/s, shown in {took:.1} s \
+         (said in {schedule:.1} s)",
+        seen.tokens
+    );
+    println!(
+        "{:<12}{:>9}{:>11}{:>11}{:>11}{:>13}{:>13}",
+        "tokens", "frames", "frame p50", "frame p99", "frame max", "tasks >50ms", "longest ms"
+    );
+    for (name, Span { frames, tasks }) in &seen.spans {
+        println!(
+            "{name:<12}{:>9}{:>11.1}{:>11.1}{:>11.1}{:>13}{:>13.1}",
+            frames.len(),
+            share(frames, 0.50),
+            share(frames, 0.99),
+            share(frames, 1.0),
+            tasks.len(),
+            share(tasks, 1.0),
+        );
+    }
+    let [start, end] = seen.heap.map(|it| it / f64::from(1 << 20));
+    println!("heap        {start:.1} MiB before, {end:.1} MiB after; {:.0} nodes", seen.nodes);
+}
+
+/// The value that this share of all does not exceed; 0 for none.
+fn share(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
+    let below = (0..count).take_while(|it| f64::from(*it) < f64::from(count) * share).count();
+    sorted.get(below.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
 fn row(name: &str, measured: &Measured, servers: Option<(Cost, u32)>) {
@@ -146,5 +184,14 @@ mod tests {
         assert!((at(&histogram, 50.0) - 50.0).abs() < 0.1);
         assert!((at(&histogram, 99.0) - 99.0).abs() < 0.1);
         assert!((per(3, 2) - 1.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_share_of_none_is_none_and_the_whole_is_the_most() {
+        let values: Vec<_> = (1..=100).rev().map(f64::from).collect();
+        let shares = [0.5, 0.99, 1.0].map(|it| share(&values, it));
+        assert_eq!(shares.map(|it| format!("{it:.1}")), ["50.0", "99.0", "100.0"]);
+        assert!(share(&[], 0.5).abs() < f64::EPSILON);
+        assert!((share(&[7.0], 0.01) - 7.0).abs() < f64::EPSILON);
     }
 }

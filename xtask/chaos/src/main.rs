@@ -1,6 +1,9 @@
 //! `cargo xtask chaos`: runs the catalogue, or a part of it, and prints a
-//! scorecard for each. Exit code 1 when a promise was broken.
+//! scorecard for each. How far it is, is told on standard error meanwhile. Exit
+//! code 1 when a promise was broken.
 #![expect(clippy::print_stdout, reason = "the scorecards are its output")]
+
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,11 +49,14 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     let chosen: Vec<_> = ALL.iter().filter(|it| is_chosen(it, &arguments.only)).collect();
     ensure!(!chosen.is_empty(), "no scenario is called {}", arguments.only.join(" or "));
-    let mut broken = 0;
-    for scenario in chosen {
+    let (mut broken, all) = (0, chosen.len());
+    for (done, scenario) in chosen.into_iter().enumerate() {
         let time = Duration::from_secs_f64(arguments.minutes.clamp(0.1, 24.0 * 60.0) * 60.0);
         println!("{}: {} (seed {seed})", scenario.name, scenario.what);
-        let score = scenario.run(Ground { binary: arguments.weir.clone(), seed, time }).await?;
+        let running = scenario.run(Ground { binary: arguments.weir.clone(), seed, time });
+        let planned = scenario.lasts().then_some(time);
+        let far = waiting::Far { name: scenario.name, number: done + 1, all, planned, broken };
+        let score = waiting::told(&far, running).await?;
         println!("{score}\n");
         broken += score.violations.len();
     }

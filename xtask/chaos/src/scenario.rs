@@ -60,6 +60,13 @@ pub struct Scenario {
     run: fn(Ground) -> BoxFuture<'static, Result<Score>>,
 }
 
+impl Scenario {
+    /// Whether it has no end of its own, and lasts as long as it is told to.
+    pub fn lasts(&self) -> bool {
+        self.name == "weather"
+    }
+}
+
 /// Every scenario, in the order in which they are run.
 pub const ALL: &[Scenario] = &[
     Scenario {

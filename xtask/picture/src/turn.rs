@@ -1,7 +1,7 @@
 //! One turn of a gateway, a worker and an agent in processes of their own, and
 //! the trace of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -12,6 +12,8 @@ use testkit::nats;
 use testkit::process::{Weir, command};
 use testkit::sse::Sse;
 use tokio::process::Command;
+
+use crate::weir;
 
 /// The trace that the question is a part of.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -81,9 +83,4 @@ fn configure(folder: &Path, model: &FakeModel, tools: &mcp::Server) -> Result<St
     );
     std::fs::write(&path, text)?;
     Ok(path.to_str().context("a temporary path is UTF-8")?.to_owned())
-}
-
-/// The binary that was built beside this one.
-fn weir() -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("weir"))
 }

@@ -28,6 +28,8 @@ fn letter(session: &str, turn: TurnId) -> DeadLetter {
             messages: vec![message],
             model: "openai/x".into(),
             fingerprint: Bytes::from_static(b"of the request"),
+            replaces: TurnId::new().to_string(),
+            behind: Some(String::new()),
             ..Job::default()
         }),
         code: "attempts_exhausted".into(),
@@ -83,6 +85,8 @@ async fn a_letter_is_put_back_as_a_new_turn_with_the_same_question() {
     assert_eq!(delivery.job.messages, asked.messages);
     assert_eq!((delivery.job.model, delivery.job.fingerprint), (asked.model, Bytes::new()));
     assert!(delivery.job.submitted.is_some());
+    let place = (delivery.job.replaces.as_str(), delivery.job.behind);
+    assert_eq!(place, ("", None), "it takes nothing away that was said since");
     let gone = retry(&broker, &turn.to_string()).await.unwrap_err();
     assert!(gone.contains("weir jobs list"), "{gone}");
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::call::{Call, Calls, Ending, Guard};
+use super::lessons::Lessons;
 use super::request::Request;
 use super::script::{BodyKind, Script};
 use super::speech::Speech;
@@ -37,29 +38,29 @@ type Response = http::Response<UnsyncBoxBody<Bytes, io::Error>>;
 /// Bytes of a request body; larger ones are refused.
 const BODY: usize = 64 << 20;
 
+/// What all connections share: the calls so far, and what was taught.
+type Known = (Arc<Calls>, Arc<Lessons>);
+
 /// Accepts connections until it is aborted.
-pub(super) async fn serve(listener: TcpListener, calls: Arc<Calls>, life: Lifecycle) {
+pub(super) async fn serve(listener: TcpListener, known: Known, life: Lifecycle) {
     while let Ok((stream, _)) = listener.accept().await {
-        life.spawn(connection(stream, Arc::clone(&calls)));
+        life.spawn(connection(stream, known.clone()));
     }
 }
 
-async fn connection(stream: TcpStream, calls: Arc<Calls>) {
+async fn connection(stream: TcpStream, known: Known) {
     // Without it a token waits for the reader's acknowledgement of the last.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let service = service_fn(move |request| route(request, Arc::clone(&calls)));
+    let service = service_fn(move |request| route(request, known.clone()));
     let connection = hyper::server::conn::http1::Builder::new();
     // Its errors are the client's, or those that a script asked for.
     let ended = connection.serve_connection(TokioIo::new(stream), service).await;
     drop(ended);
 }
 
-async fn route(
-    request: http::Request<Incoming>,
-    calls: Arc<Calls>,
-) -> Result<Response, Infallible> {
+async fn route(request: http::Request<Incoming>, known: Known) -> Result<Response, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/v1/models") => {
             let model =
@@ -67,9 +68,9 @@ async fn route(
             let models = ["script", "echo", "embed"].map(model);
             plain(StatusCode::OK, &json!({"object": "list", "data": models}))
         }
-        (&Method::POST, openai::PATH) => completion(request, &calls, Protocol::OpenAi).await,
-        (&Method::POST, dashscope::PATH) => completion(request, &calls, Protocol::DashScope).await,
-        (&Method::POST, embeddings::PATH) => embedding(request, &calls).await,
+        (&Method::POST, openai::PATH) => completion(request, &known, Protocol::OpenAi).await,
+        (&Method::POST, dashscope::PATH) => completion(request, &known, Protocol::DashScope).await,
+        (&Method::POST, embeddings::PATH) => embedding(request, &known.0).await,
         (method, path) => {
             let message = format!("there is no {method} {path} here");
             Protocol::OpenAi.refusal(&Fault::new(StatusCode::NOT_FOUND, message))
@@ -112,7 +113,7 @@ impl Received {
 
 async fn completion(
     request: http::Request<Incoming>,
-    calls: &Arc<Calls>,
+    (calls, lessons): &Known,
     protocol: Protocol,
 ) -> Response {
     let received = match Received::read(request).await {
@@ -123,7 +124,7 @@ async fn completion(
     let question = |it: &Asked| (it.request.question(), it.request.steps());
     let mut guard = received.begin(calls, read.as_ref().ok().map(question));
     let decided = read.and_then(|asked| {
-        let script = decide(&asked.request, protocol)?;
+        let script = decide(&asked.request, lessons, protocol)?;
         Ok((asked, script))
     });
     match decided {
@@ -136,11 +137,14 @@ async fn completion(
 }
 
 /// The script of this request, a plain echo included.
-fn decide(request: &Request, protocol: Protocol) -> Result<Script, Fault> {
+fn decide(request: &Request, lessons: &Lessons, protocol: Protocol) -> Result<Script, Fault> {
     let wrong = |message| Fault::new(StatusCode::BAD_REQUEST, message);
     let question = request.question();
     let script = match request.model.as_str() {
-        "script" => Script::parse(&question).map_err(wrong)?,
+        "script" => {
+            let taught = lessons.meaning(&question).map(Ok);
+            taught.or_else(|| Script::parse(&question).transpose()).transpose().map_err(wrong)?
+        }
         "echo" => None,
         other => return Err(protocol.unknown_model(other)),
     };

@@ -43,6 +43,22 @@ async fn a_question_is_echoed_with_the_number_of_user_messages() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_question_that_was_taught_is_answered_as_its_script_says() -> Result<()> {
+    let model = FakeModel::start().await?;
+    model.teach("{why}?", Script { text: Some("Because.".into()), ..Script::default() });
+    let asked = async |question: &str| {
+        let messages = json!([{"role": "user", "content": question}]);
+        post(&model, &json!({"model": "script", "messages": messages})).await
+    };
+    for (question, answer) in [("{why}?", "Because."), ("Why?", "Why? (user message 1)")] {
+        let answered: Value = asked(question).await?.json().await?;
+        assert_eq!(answered["choices"][0]["message"]["content"], answer);
+    }
+    assert_eq!(asked("{why}? ").await?.status(), 400, "only what was taught, word for word");
+    Ok(())
+}
+
+#[tokio::test]
 async fn typos_and_unknown_models_are_refused() -> Result<()> {
     let model = FakeModel::start().await?;
     for (name, question) in [("script", r#"{"token": 1}"#), ("gpt", "hello")] {

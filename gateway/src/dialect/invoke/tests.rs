@@ -42,7 +42,7 @@ fn call(id: &str) -> ToolCall {
 }
 
 fn question() -> K {
-    K::Started(Started { input: "Why?".into(), resumes: String::new() })
+    K::Started(Started { input: "Why?".into(), ..Default::default() })
 }
 
 fn pending(id: &str) -> PendingCall {

@@ -69,7 +69,7 @@ async fn nothing_is_connected_and_a_look_at_the_head_asks_nothing() {
 async fn pages_that_the_document_does_not_tell_of_are_only_read_and_only_by_their_own() {
     Stage::run(Config::default(), async |stage: &Stage| {
         let healthy = rows().into_iter().find(|it| it.path == "/healthz").unwrap();
-        for path in ["/", "/page/app.js", "/docs/", "/openapi.json"] {
+        for path in ["/", "/page/0/app.js", "/docs/", "/openapi.json"] {
             let asked = |method: &str| {
                 let mut request = healthy.request();
                 path.clone_into(&mut request.target);

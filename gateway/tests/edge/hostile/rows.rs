@@ -206,6 +206,7 @@ fn native() -> Vec<Row> {
         Row::new("GET", "/healthz", &[], 200),
         Row::new("GET", "/readyz", &[], 200),
         Row::new("GET", "/v1/status", &[], 200),
+        Row::new("GET", "/v1/me", &[USER_IN_QUERY], 200),
         Row::new("GET", "/v1/sessions", &[USER_IN_QUERY], 200),
         Row::new("POST", turns, &write, 200)
             .with(json!({"input": "Why?"}))

@@ -283,3 +283,29 @@ async fn a_long_answer_comes_whole_in_one_message() {
     assert!(text["data"]["text"] == long.as_str());
     assert_eq!(client.event().await["data"]["text"], "short");
 }
+
+#[tokio::test]
+async fn a_question_may_be_asked_in_the_place_of_an_earlier_one() {
+    let edge = Edge::start().await;
+    let mut client = Client::native(&edge).await;
+    let unknown = proto::TurnId::new().to_string();
+    client.command(json!({"type": "ask", "input": "?", "replaces": unknown, "id": "a"})).await;
+    let refused = client.event().await;
+    assert_eq!(refused["data"]["type"], "urn:weir:problem:unknown_turn", "{refused}");
+    assert_eq!(
+        (&refused["data"]["ref"], &refused["data"]["turnId"]),
+        (&json!("a"), &json!(unknown))
+    );
+
+    client.command(json!({"type": "ask", "input": "One?"})).await;
+    let turn = client.until("accepted").await.remove(0)["data"]["turnId"].clone();
+    let mut work = edge.work().await;
+    work.say(vec![event::Kind::Failed(proto::Failed::default())]).await;
+    work.settle().await;
+    client.until("failed").await;
+    client.command(json!({"type": "ask", "input": "One, again?", "replaces": turn})).await;
+    client.until("accepted").await;
+    let _work = edge.work().await;
+    let started = client.until("started").await.pop().unwrap();
+    assert_eq!(started["data"]["started"], json!({"input": "One, again?", "replaces": turn}));
+}

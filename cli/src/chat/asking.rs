@@ -1,0 +1,397 @@
+//! A question, and its answer as it comes: sent once however often it is sent,
+//! followed over cut connections, stopped by Ctrl-C.
+
+use std::pin::{Pin, pin};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::time::{Instant, Interval, interval};
+use uuid::Uuid;
+
+use super::answer::{Answer, End};
+use super::echo::Silence;
+use super::interrupts::Interrupts;
+use super::{Conversation, Next, Unsent};
+use crate::client::{self, Client, Heard, Question, Turn, Watch};
+use crate::terminal::Paint;
+use crate::{banner, plain};
+
+/// How often it is looked whether there is something to say.
+const TICK: Duration = Duration::from_millis(100);
+/// What waits for a worker longer than this is told where it stands, and how
+/// often.
+const QUEUED: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(2);
+/// A connection that is gone for longer is told.
+const CUT: Duration = Duration::from_secs(2);
+/// Silence between words, and in the middle of a line, that is told.
+const SILENCE: Duration = Duration::from_millis(300);
+const LONG_SILENCE: Duration = Duration::from_millis(1500);
+
+/// What is to be done next in a session.
+pub(super) enum Due {
+    Nothing,
+    Follow(Source),
+    Review {
+        turn: String,
+        calls: Vec<Value>,
+    },
+    /// The conversation is left.
+    Leave,
+}
+
+/// Where a turn's events come from.
+pub(super) enum Source {
+    /// It was asked for here.
+    Asked(Box<Turn>),
+    /// It was asked for elsewhere, or earlier.
+    Watched(Box<Watch>, String),
+}
+
+impl Source {
+    fn id(&self) -> String {
+        match self {
+            Self::Asked(turn) => turn.id().to_owned(),
+            Self::Watched(_, turn) => turn.clone(),
+        }
+    }
+
+    async fn heard(&mut self) -> client::Result<Option<Heard>> {
+        let (watch, turn) = match self {
+            Self::Asked(turn) => return turn.heard().await,
+            Self::Watched(watch, turn) => (watch, turn),
+        };
+        loop {
+            let heard = watch.next().await?;
+            let Heard::Event(frame) = &heard else { return Ok(Some(heard)) };
+            if matches!(frame.kind.as_str(), "gap" | "deleted") || frame.value()["turnId"] == **turn
+            {
+                return Ok(Some(heard));
+            }
+        }
+    }
+}
+
+/// What a session says is due in it.
+pub(super) fn due(client: &Client, session: &str, told: &Value) -> Due {
+    let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    match text("status").as_str() {
+        "running" | "queued" => {
+            Due::Follow(Source::Watched(Box::new(client.watch(session, None)), text("turnId")))
+        }
+        "interrupted" => {
+            let calls = told["pending"].as_array().cloned().unwrap_or_default();
+            Due::Review { turn: text("interruptedTurnId"), calls }
+        }
+        _ => Due::Nothing,
+    }
+}
+
+impl Conversation {
+    /// Asks, and shows the answer to its end, calls that wait for a human
+    /// included.
+    pub(super) async fn ask(
+        &mut self,
+        input: String,
+        replaces: Option<String>,
+    ) -> anyhow::Result<Next> {
+        let known = self.unsent.take().filter(|it| it.input == input);
+        let key = known.map_or_else(|| Uuid::now_v7().to_string(), |it| it.key);
+        let question = Question {
+            model: self.model.clone(),
+            replaces,
+            key: Some(key.clone()),
+            waits: true,
+            ..Question::new(input.clone())
+        };
+        let (client, session) = (self.client.clone(), self.session.clone());
+        match self.sending(client.ask(&session, &question)).await {
+            Ok(Some(turn)) => {
+                self.asked = true;
+                self.go_on(Due::Follow(Source::Asked(Box::new(turn)))).await
+            }
+            Ok(None) => {
+                self.screen.note(Paint::Yellow, "[not sent, as far as is known]")?;
+                self.unsent = Some(Unsent { input, key });
+                Ok(Next::Prompt)
+            }
+            Err(error) => {
+                self.screen.clear();
+                banner::error(&error.into());
+                if self.editor.is_interactive() {
+                    self.screen.note(
+                        Paint::Yellow,
+                        "[the question is kept: Enter sends it again, and it is asked once]",
+                    )?;
+                }
+                self.unsent = Some(Unsent { input, key });
+                Ok(Next::Prompt)
+            }
+        }
+    }
+
+    /// Does what is due, and what becomes due by that.
+    pub(super) async fn go_on(&mut self, mut due: Due) -> anyhow::Result<Next> {
+        loop {
+            due = match due {
+                Due::Nothing => return Ok(Next::Prompt),
+                Due::Leave => return Ok(Next::Leave(ExitCode::from(130))),
+                Due::Follow(source) => {
+                    let turn = source.id();
+                    match self.follow(source).await? {
+                        Some(End::Waits(calls)) => Due::Review { turn, calls },
+                        Some(End::Completed | End::Failed | End::Stopped | End::Erased) => {
+                            Due::Nothing
+                        }
+                        None => Due::Leave,
+                    }
+                }
+                Due::Review { turn, calls } => self.review(&turn, &calls).await?,
+            };
+        }
+    }
+
+    /// Waits for something that is sent; `None` when Ctrl-C came before.
+    pub(super) async fn sending<T>(
+        &mut self,
+        sent: impl Future<Output = client::Result<T>>,
+    ) -> client::Result<Option<T>> {
+        let (mut sent, since, _silence) = (pin!(sent), Instant::now(), Silence::begin());
+        let mut ticks = interval(TICK);
+        let done = loop {
+            tokio::select! {
+                biased;
+                () = self.interrupts.next() => break Ok(None),
+                done = &mut sent => break done.map(Some),
+                _ = ticks.tick() => {}
+            }
+            if since.elapsed() >= CUT {
+                self.screen.wait("connection lost, waiting…", since);
+            } else if since.elapsed() >= SILENCE {
+                self.screen.wait("sending", since);
+            }
+        };
+        self.screen.clear();
+        done
+    }
+
+    /// Shows a turn to its end; `None` when it is left before.
+    async fn follow(&mut self, mut source: Source) -> anyhow::Result<Option<End>> {
+        let (turn, _silence) = (source.id(), Silence::begin());
+        let mut following = Following::new(self, turn);
+        let mut ticks = interval(TICK);
+        loop {
+            let mut heard = pin!(source.heard());
+            let heard = loop {
+                match step(&mut self.interrupts, heard.as_mut(), &mut following, &mut ticks).await {
+                    Step::Heard(heard) => break heard?,
+                    Step::Tick => following.tick(self)?,
+                    Step::Stands(told) => following.stands(self, told)?,
+                    Step::Interrupt => {
+                        if following.stop(self).await? {
+                            return Ok(None);
+                        }
+                    }
+                }
+            };
+            if let Some(end) = following.hear(self, heard)? {
+                return Ok(Some(end));
+            }
+        }
+    }
+}
+
+/// What happens while one waits.
+enum Step {
+    Interrupt,
+    Heard(client::Result<Option<Heard>>),
+    Stands(client::Result<Value>),
+    Tick,
+}
+
+async fn step(
+    interrupts: &mut Interrupts,
+    heard: Pin<&mut impl Future<Output = client::Result<Option<Heard>>>>,
+    following: &mut Following,
+    ticks: &mut Interval,
+) -> Step {
+    let stands = async {
+        match &mut following.standing {
+            Some(standing) => standing.as_mut().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = interrupts.next() => Step::Interrupt,
+        heard = heard => Step::Heard(heard),
+        told = stands => Step::Stands(told),
+        _ = ticks.tick() => Step::Tick,
+    }
+}
+
+/// A turn that is followed.
+struct Following {
+    turn: String,
+    answer: Answer,
+    since: Instant,
+    heard: Instant,
+    /// Asks where the turn stands, and when that was asked last.
+    standing: Option<BoxFuture<'static, client::Result<Value>>>,
+    looked: Instant,
+    cut: Option<Instant>,
+    /// What was said about waiting where that stays.
+    said: String,
+    stopping: bool,
+}
+
+impl Following {
+    fn new(conversation: &Conversation, turn: String) -> Self {
+        let now = Instant::now();
+        Self {
+            turn,
+            answer: Answer::new(conversation.thinks_aloud),
+            since: now,
+            heard: now,
+            standing: None,
+            looked: now,
+            cut: None,
+            said: String::new(),
+            stopping: false,
+        }
+    }
+
+    fn hear(&mut self, on: &mut Conversation, heard: Option<Heard>) -> anyhow::Result<Option<End>> {
+        self.heard = Instant::now();
+        match heard {
+            // The end was heard before.
+            None => Ok(Some(End::Completed)),
+            Some(Heard::Cut(_)) => {
+                self.cut = Some(Instant::now());
+                Ok(None)
+            }
+            Some(Heard::Back) => {
+                self.cut = None;
+                on.screen.clear();
+                Ok(None)
+            }
+            Some(Heard::Event(frame)) => {
+                let end = self.answer.show(&frame, &mut on.screen)?;
+                if end.is_some() {
+                    on.screen.clear();
+                }
+                Ok(end)
+            }
+        }
+    }
+
+    fn tick(&mut self, on: &mut Conversation) -> anyhow::Result<()> {
+        let queued = !self.answer.has_started() && self.since.elapsed() >= QUEUED;
+        if queued && self.standing.is_none() && self.looked.elapsed() >= QUEUED {
+            let (client, session) = (on.client.clone(), on.session.clone());
+            self.standing = Some(Box::pin(async move { client.session(&session).await }));
+        }
+        if self.cut.is_some_and(|it| it.elapsed() >= CUT) {
+            return self.waits(on, "connection lost, waiting…");
+        }
+        let silence = if on.screen.is_within_line() { LONG_SILENCE } else { SILENCE };
+        if self.heard.elapsed() >= silence {
+            on.screen.wait(self.answer.doing(), self.since);
+        }
+        Ok(())
+    }
+
+    fn stands(&mut self, on: &mut Conversation, told: client::Result<Value>) -> anyhow::Result<()> {
+        self.standing = None;
+        // It is asked again after a while.
+        self.looked = Instant::now() + LOOK - QUEUED;
+        // Not being told is no news.
+        let Ok(told) = told else { return Ok(()) };
+        let Some(words) = queued(&told, &self.turn).filter(|_| !self.answer.has_started()) else {
+            return Ok(());
+        };
+        self.answer.queued(&words);
+        self.waits(on, &words)
+    }
+
+    /// Says that one waits: for as long as one does, or once where what is said
+    /// stays.
+    fn waits(&mut self, on: &mut Conversation, what: &str) -> anyhow::Result<()> {
+        if on.screen.is_live() {
+            on.screen.wait(what, self.since);
+        } else if self.said != what {
+            what.clone_into(&mut self.said);
+            on.screen.beside(Paint::Dim, &format!("[{}]", plain::line(what)))?;
+        }
+        Ok(())
+    }
+
+    /// Stops the turn. Whether it is left instead: Ctrl-C came again.
+    async fn stop(&mut self, on: &mut Conversation) -> anyhow::Result<bool> {
+        if std::mem::replace(&mut self.stopping, true) {
+            on.screen.note(Paint::Yellow, "[left; what runs is being stopped]")?;
+            return Ok(true);
+        }
+        self.answer.queued("stopping; Ctrl-C again leaves");
+        on.screen.wait(self.answer.doing(), self.since);
+        let (client, session) = (on.client.clone(), on.session.clone());
+        let stopped = tokio::select! {
+            biased;
+            () = on.interrupts.next() => return Ok(true),
+            stopped = client.cancel(&session, Some(&self.turn)) => stopped,
+        };
+        if let Err(error) = stopped {
+            let why = plain::line(&error.to_string());
+            on.screen.note(Paint::Yellow, &format!("[not stopped: {why}; Ctrl-C again leaves]"))?;
+        }
+        Ok(false)
+    }
+}
+
+/// Why a turn has not begun, as its session tells it.
+fn queued(told: &Value, turn: &str) -> Option<String> {
+    if told["status"] == "running" && told["turnId"] == *turn {
+        return None;
+    }
+    let before = told["unfinished"].as_u64().unwrap_or_default().saturating_sub(1);
+    Some(match before {
+        0 => "waiting for a worker".to_owned(),
+        _ if told["turnId"] == *turn => "waiting for a worker".to_owned(),
+        1 => "waiting: 1 question before it".to_owned(),
+        more => format!("waiting: {more} questions before it"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_turn_that_waits_is_told_behind_how_many() {
+        for (told, expected) in [
+            (
+                json!({"status": "queued", "turnId": "t", "unfinished": 1}),
+                Some("waiting for a worker"),
+            ),
+            (
+                json!({"status": "queued", "turnId": "t", "unfinished": 3}),
+                Some("waiting for a worker"),
+            ),
+            (
+                json!({"status": "running", "turnId": "o", "unfinished": 2}),
+                Some("waiting: 1 question before it"),
+            ),
+            (
+                json!({"status": "running", "turnId": "o", "unfinished": 3}),
+                Some("waiting: 2 questions before it"),
+            ),
+            (json!({"status": "running", "turnId": "t", "unfinished": 1}), None),
+        ] {
+            assert_eq!(queued(&told, "t").as_deref(), expected, "{told}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Why a gateway did not do what it was asked: what it said of it, or that
+//! nobody said anything.
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode, Url};
+use serde_json::Value;
+
+use crate::access;
+
+/// What stands before the code in a problem's `type`.
+const TYPE: &str = "urn:weir:problem:";
+
+/// Why a request came to nothing. Names no credential.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The gateway refused.
+    #[error(transparent)]
+    Refused(Box<Problem>),
+    /// Nobody listens there.
+    #[error("no gateway answers at {base} ({why})")]
+    Absent {
+        /// Where.
+        base: Url,
+        /// What the network says.
+        why: String,
+    },
+    /// The connection was cut, or what came through it is no answer.
+    #[error("the gateway at {base} did not answer ({why})")]
+    Lost {
+        /// Where.
+        base: Url,
+        /// What the network says.
+        why: String,
+    },
+    /// What was given cannot stand in a request's path.
+    #[error("{0:?} cannot stand in a request's path")]
+    Path(String),
+}
+
+impl Error {
+    /// What became of a request that was sent to `base`.
+    pub(super) fn of(base: &Url, error: &reqwest::Error) -> Self {
+        let base = base.clone();
+        if error.is_connect() {
+            return Self::Absent { base, why: access::cause(error) };
+        }
+        let why = if error.is_timeout() { "in time".to_owned() } else { access::cause(error) };
+        Self::Lost { base, why }
+    }
+
+    /// Whether the same request may do better a little later, wherever a gateway
+    /// has been before.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused(problem) => is_passing(problem.status),
+            Self::Absent { .. } | Self::Lost { .. } => true,
+            Self::Path(_) => false,
+        }
+    }
+
+    /// Whether nobody listens.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent { .. })
+    }
+}
+
+/// Statuses of a gateway that will serve again.
+fn is_passing(status: StatusCode) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::BAD_GATEWAY
+}
+
+/// A refusal, as its problem document tells it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{status}: {detail}")]
+pub(crate) struct Problem {
+    /// The answer's status.
+    pub(crate) status: StatusCode,
+    /// What programs go by, such as `not_found`; empty from what is no gateway.
+    pub(crate) code: String,
+    /// What people read.
+    pub(crate) detail: String,
+    /// The turn that is in the way or was meant.
+    pub(crate) turn: Option<String>,
+    /// How that turn ended.
+    pub(crate) turn_status: Option<String>,
+    /// When to try again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// The refusal behind an error, if it is one.
+    pub(crate) fn of(error: &anyhow::Error) -> Option<&Self> {
+        match error.downcast_ref::<Error>()? {
+            Error::Refused(problem) => Some(problem),
+            Error::Absent { .. } | Error::Lost { .. } | Error::Path(_) => None,
+        }
+    }
+
+    /// Reads a refusal.
+    pub(super) async fn read(response: Response) -> Self {
+        let status = response.status();
+        let after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
+        let after = after.and_then(|it| it.parse().ok()).map(Duration::from_secs);
+        let document: Value = response.json().await.unwrap_or_default();
+        Self { retry_after: after, ..Self::told(status, &document) }
+    }
+
+    fn told(status: StatusCode, document: &Value) -> Self {
+        let text = |name: &str| document[name].as_str().map(str::to_owned);
+        let code = document["type"].as_str().and_then(|it| it.strip_prefix(TYPE));
+        Self {
+            status,
+            code: code.unwrap_or_default().to_owned(),
+            detail: text("detail").or(text("title")).unwrap_or("no reason given".to_owned()),
+            turn: text("turnId"),
+            turn_status: text("turnStatus"),
+            retry_after: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_tells_its_code_to_programs_and_its_detail_to_people() {
+        let document = json!({"type": "urn:weir:problem:turn_ended", "title": "Too late",
+            "detail": "it has ended", "turnId": "t", "turnStatus": "completed"});
+        let problem = Problem::told(StatusCode::CONFLICT, &document);
+        assert_eq!(problem.code, "turn_ended");
+        assert_eq!(problem.turn.as_deref(), Some("t"));
+        assert_eq!(problem.turn_status.as_deref(), Some("completed"));
+        assert_eq!(problem.to_string(), "409 Conflict: it has ended");
+        let error = anyhow::Error::from(Error::Refused(Box::new(problem.clone())));
+        assert_eq!(Problem::of(&error.context("more")), Some(&problem));
+        assert_eq!(Problem::of(&anyhow::anyhow!("other")), None);
+    }
+
+    #[test]
+    fn what_is_no_gateway_is_believed_its_status_alone() {
+        let problem = Problem::told(StatusCode::BAD_GATEWAY, &Value::Null);
+        assert_eq!(problem.code, "");
+        assert_eq!(problem.to_string(), "502 Bad Gateway: no reason given");
+        assert!(Error::Refused(Box::new(problem)).is_passing());
+        let problem = Problem::told(StatusCode::NOT_FOUND, &json!({"type": "about:blank"}));
+        assert!(problem.code.is_empty() && !Error::Refused(Box::new(problem)).is_passing());
+    }
+}
