@@ -54,10 +54,11 @@ function settled() {
   sidebar.refresh();
 }
 
-/** Somebody else is here: nothing of this page stays, in nodes or in memory. */
+/** Somebody else is here: nothing of this page is seen any more, and a new one
+ *  takes its place, so that nothing stays in memory either. */
 function left() {
   chat.close();
-  document.body.replaceChildren();
+  document.body.hidden = true;
   location.replace(location.pathname);
 }
 

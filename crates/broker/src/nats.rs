@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::{Broker, Durability, Error, Limits, MAX_JOB_BYTES, Profile, Result, Synced};
 use declare::Found;
-use guard::{Declared, Guard};
 pub use greeting::{Greeted, Greeting, greet};
+use guard::{Declared, Guard};
 pub use role::Role;
 pub use security::{Certificate, Login, Security};
 use wire::{Trouble, Wire, code};
