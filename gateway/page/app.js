@@ -1,5 +1,6 @@
 // What the page is made of, and who tells whom.
 
+import { address, addressed } from "./address.js";
 import { Chat, isEnding } from "./chat.js";
 import { Composer } from "./composer.js";
 import { tell, tellLost, watch } from "./connection.js";
@@ -9,6 +10,7 @@ import { icon } from "./icons.js";
 import { KeyEntry } from "./identity-entry.js";
 import { Identity } from "./identity.js";
 import { openMemory } from "./memory.js";
+import { mayLeave } from "./leaving.js";
 import { menu } from "./menu.js";
 import { Api } from "./net/api.js";
 import { Scroll } from "./scroll.js";
@@ -20,24 +22,26 @@ import { language, words } from "./words.js";
 
 /** How often one asks how many questions wait, in milliseconds. */
 const QUEUE = 3_000;
+/** After how long one is told that a conversation is still on its way, likewise. */
+const SLOW = 400;
 
 const identity = new Identity({ wanted, settled, changed: left });
 const entry = new KeyEntry(identity);
 const api = new Api(identity);
 const settings = new Settings(identity, api);
 const scroll = new Scroll();
-const chat = new Chat(api, identity, { changed, heard, cleared, deleted, state: tell, lost: tellLost });
+const chat = new Chat(api, identity, { changed, heard, cleared, loaded, deleted, state: tell, lost: tellLost });
 const view = new ConversationView({
   retry: (turn) => chat.retry(turn, chosen()),
   forget: (turn) => chat.forget(turn),
-  stop: (turn) => stop(turn),
+  stop: (turn) => chat.stop(turn),
   replace: (turn, input) => ask(input, { replaces: turn.id }),
   again: (turn) => again(turn),
   origin: (turn) => origin(turn),
   decide: (...all) => chat.decide(...all),
 });
 const sidebar = new Sidebar(api, { open, renamed: titled });
-const composer = new Composer({ ask: (input) => ask(input), stop: () => stop(chat.conversation.active) });
+const composer = new Composer({ ask: (input) => ask(input), stop: () => chat.stop(chat.conversation.active) });
 
 /** What is sent with every question, as the settings say. */
 const chosen = () => settings.chosen();
@@ -62,10 +66,21 @@ function left() {
   location.replace(location.pathname);
 }
 
-function ask(input, more = {}) {
+async function ask(input, more = {}) {
+  // What stands while an answer is being written cannot be replaced.
+  if (more.replaces && chat.conversation.active) return;
+  if (!(await mayLeave(chat.conversation, input, more, back))) return;
+  notice("");
   chat.ask(input, { ...chosen(), ...more });
   remember(chat.session);
   scroll.follow();
+}
+
+/** A question that was not asked is where one writes. */
+function back(input) {
+  const name = `${identity.person}.${chat.session}`;
+  tab.set(`draft.${name}`, input);
+  composer.open(name);
 }
 
 /** The turn whose question an answer is to; those that went on after a decision
@@ -81,20 +96,7 @@ function again(turn) {
   if (first) ask(first.input, { replaces: first.id });
 }
 
-async function stop(turn) {
-  if (!turn || turn.isLocal) return;
-  try {
-    await chat.stop(turn);
-  } catch {
-    notice(words.unstoppable);
-  }
-}
-
-// Which conversation is shown: the address says it, so that it can be kept,
-// sent to another device, and gone back from.
-
-const address = (session) => `#/${encodeURIComponent(session)}`;
-const addressed = () => decodeURIComponent(location.hash.slice(2));
+// Which conversation is shown.
 
 /** Shows a session; a new one without an id. */
 function open(session) {
@@ -136,6 +138,7 @@ function arrived() {
   const session = addressed();
   if (session === chat.session && session) return;
   shown(session || fresh());
+  if (session === null) notice(words.badAddress);
 }
 
 // What is heard.
@@ -162,25 +165,39 @@ function draw() {
   if (byId("title").textContent !== title) titled(title);
   byId("welcome").hidden = !conversation.isEmpty || !chat.isLoaded;
   scroll.drawn();
+  if (ended) announce(view.spoken(ended));
+  ended = null;
 }
+
+/** The turn whose answer is to be heard once it is drawn. */
+let ended = null;
 
 function heard(kind, turn) {
   if (kind === "started") announce(words.answering);
-  if (isEnding(kind)) announce(turn.text || turn.detail?.message || "");
+  if (isEnding(kind)) ended = turn;
   if (kind === "started" || isEnding(kind)) {
     changed(null);
     sidebar.happened();
   }
 }
 
+let slow;
 function cleared() {
   view.clear();
   notice("");
+  clearTimeout(slow);
+  slow = setTimeout(() => byId("notice").hidden && notice(words.loading), SLOW);
   changed(null);
   scroll.follow();
 }
 
+function loaded() {
+  clearTimeout(slow);
+  if (byId("notice").textContent === words.loading) notice("");
+}
+
 function deleted() {
+  clearTimeout(slow);
   notice(words.deleted);
   sidebar.happened();
 }

@@ -5,26 +5,27 @@ import { Conversation } from "./model/conversation.js";
 import { ENDINGS } from "./model/turn.js";
 import { Abandoned, Refused } from "./net/api.js";
 import { Feed } from "./net/feed.js";
-import { device, randomId } from "./store.js";
+import { Outbox } from "./outbox.js";
+import { randomId } from "./store.js";
 
 /** The longest question that the server takes, in bytes. */
 export const MOST_BYTES = 256 * 1024;
 
 export class Chat {
   #api;
-  #identity;
+  #outbox;
   #on;
   #feed = null;
 
   /**
    * `on.changed(turn | null)`: a turn, or which turns there are, has changed;
    * `on.heard(kind, turn)`: an event came; `on.cleared()`: another conversation
-   * is shown; `on.state(name, seconds)` as of the feed; `on.lost(refused)`;
+   * is shown; `on.loaded()`: what was said in it is there; `on.state(name, seconds)` as of the feed; `on.lost(refused)`;
    * `on.deleted()`: it was erased, here or elsewhere.
    */
   constructor(api, identity, on) {
     this.#api = api;
-    this.#identity = identity;
+    this.#outbox = new Outbox(identity);
     this.#on = on;
   }
 
@@ -36,11 +37,11 @@ export class Chat {
     this.isLoaded = false;
     this.title = "";
     this.#on.cleared();
-    this.#unsent().forEach((it) => this.#send(it));
+    this.#outbox.of(session).forEach((it) => this.#send(it));
     this.#feed = new Feed(this.#api, session, {
       fresh: () => this.#fresh(session),
       frame: (kind, data) => this.#hear(kind, data),
-      state: (...all) => this.#on.state(...all),
+      state: (name, seconds) => this.#state(name, seconds),
       lost: (refused) => this.#on.lost(refused),
     });
   }
@@ -58,7 +59,7 @@ export class Chat {
    *  `{model?, replaces?}`. */
   ask(input, more = {}) {
     const question = { session: this.session, key: randomId(), input, ...more };
-    this.#keep(question);
+    this.#outbox.keep(question);
     return this.#send(question);
   }
 
@@ -68,28 +69,38 @@ export class Chat {
     if (turn.status !== "unsent") return this.ask(turn.input, { ...more, replaces: turn.id });
     this.conversation.remove(turn);
     this.#on.changed(null);
-    this.#keep(turn.question);
+    this.#outbox.keep(turn.question);
     return this.#send(turn.question);
   }
 
   /** Takes back a question that was not sent. */
   forget(turn) {
-    this.#sent(turn.question);
+    this.#outbox.drop(turn.question);
     this.conversation.remove(turn);
     this.#on.changed(null);
   }
 
-  /** Stops a turn. Throws `Refused` where that failed. */
+  /** Stops a turn; where nobody answers, as soon as somebody does. */
   async stop(turn) {
-    turn.stopping = true;
+    Object.assign(turn, { stopping: true, unstoppable: false });
     this.#on.changed(turn);
     try {
       await this.#api.cancel(this.session, turn.id);
     } catch (error) {
-      turn.stopping = false;
-      this.#on.changed(turn);
       // 409: it has ended, and the feed says how.
-      if (error.status !== 409) throw error;
+      if (!error.isFinal || error.status === 409) return;
+      Object.assign(turn, { stopping: false, unstoppable: true });
+      this.#on.changed(turn);
+    }
+  }
+
+  #state(name, seconds) {
+    this.#on.state(name, seconds);
+    if (name !== "connected") return;
+    // What did not come through goes on its way again.
+    for (const turn of this.conversation.turns) {
+      if (turn.stopping && turn.isActive) this.stop(turn);
+      if (turn.status === "unsent" && !turn.refused?.isFinal) this.retry(turn);
     }
   }
 
@@ -116,6 +127,7 @@ export class Chat {
     this.#pending(state);
     this.title = state.title ?? "";
     this.isLoaded = true;
+    this.#on.loaded();
     this.#on.changed(null);
   }
 
@@ -139,9 +151,11 @@ export class Chat {
     const elsewhere = turn.resumes && ["tool_call", "tool_result", "rewind"].includes(kind);
     this.#on.changed(kind === "started" || kind === "failed" || elsewhere ? null : turn);
     this.#on.heard(kind, turn);
-    // Calls may wait on after a turn that was to go on with them.
-    if (turn.resumes && (kind === "failed" || kind === "cancelled")) this.#review(this.session);
-    if ((kind === "failed" || kind === "cancelled") && turn.replaces) this.#reload();
+    if (kind === "failed" || kind === "cancelled") {
+      // Calls may wait on, and what was to be replaced be back.
+      this.#review(this.session);
+      if (turn.replaces) this.#reload();
+    }
     return undefined;
   }
 
@@ -156,6 +170,7 @@ export class Chat {
 
   #deleted() {
     this.conversation = new Conversation();
+    this.title = "";
     this.#on.cleared();
     this.#on.deleted();
   }
@@ -166,8 +181,10 @@ export class Chat {
     turn.question = question;
     this.#on.changed(null);
     try {
-      const { turnId } = await this.#api.ask(session, { input, model, replaces, admission: "enqueue" }, key);
-      this.#sent(question);
+      // One that takes another one's place waits behind none.
+      const admission = replaces ? "reject" : "enqueue";
+      const { turnId } = await this.#api.ask(session, { input, model, replaces, admission }, key);
+      this.#outbox.drop(question);
       this.#accepted(turn, turnId);
     } catch (error) {
       if (error instanceof Abandoned) return;
@@ -188,26 +205,7 @@ export class Chat {
     turn.status = "unsent";
     turn.refused = error;
     // What is known not to have arrived is not sent again by a reload.
-    if (error instanceof Refused && error.isFinal) this.#sent(turn.question);
-  }
-
-  #name() {
-    return `unsent.${this.#identity.person}`;
-  }
-
-  /** The questions of this session that may not have arrived. */
-  #unsent() {
-    return (device.get(this.#name()) ?? []).filter((it) => it.session === this.session);
-  }
-
-  #keep(question) {
-    const others = (device.get(this.#name()) ?? []).filter((it) => it.key !== question.key);
-    device.set(this.#name(), [...others, question].slice(-20));
-  }
-
-  #sent(question) {
-    const left = (device.get(this.#name()) ?? []).filter((it) => it.key !== question.key);
-    device.set(this.#name(), left.length ? left : null);
+    if (error instanceof Refused && error.isFinal) this.#outbox.drop(turn.question);
   }
 }
 

@@ -82,7 +82,7 @@ export class Composer {
   #enable() {
     const bytes = this.#bytes();
     const empty = !this.#text.value.trim();
-    this.#send.disabled = empty || bytes > MOST_BYTES;
+    this.#send.disabled = empty || bytes > MOST_BYTES || !this.#draft;
     this.#send.hidden = Boolean(this.#active && !this.#stop.hidden && empty);
     this.#hint.textContent = bytes > MOST_BYTES ? words.tooLong(bytes, MOST_BYTES) : words.hint;
     this.#hint.classList.toggle("trouble", bytes > MOST_BYTES);

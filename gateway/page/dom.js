@@ -16,6 +16,9 @@ export function element(name, attributes = {}, ...children) {
   return node;
 }
 
+/** Whether a key belongs to an input method, which composes a word. */
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
 /** The element with this id, which the page always has. */
 export const byId = (id) => document.getElementById(id);
 

@@ -70,7 +70,7 @@ export class KeyEntry {
     const again = element("button", { type: "button", class: "strong", click: () => this.open(why) }, words.keyTitle);
     this.#bar = element("div", { id: "key-wanted", role: "region", "aria-label": words.keyField },
       icon("key"), element("p", {}, words.keyWaits), again);
-    document.body.append(this.#bar);
+    document.querySelector("#room > header").after(this.#bar);
   }
 
   async #submit(event) {

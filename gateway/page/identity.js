@@ -163,6 +163,8 @@ export class Identity {
 
   /** A key that is for this tab leaves alone what the device has for others. */
   #sign(signed, keep) {
+    // What one person wrote and did not send stays for nobody else to find.
+    if (this.#signed && this.#signed.userId !== signed.userId) this.#clean();
     (keep ? device : tab).set("key", signed);
     if (keep) tab.set("key", null);
     this.#become(() => { this.#signed = signed; });

@@ -4,6 +4,7 @@
 import { openDialog } from "./dialog.js";
 import { announce, element, iconButton } from "./dom.js";
 import { icon } from "./icons.js";
+import { prose } from "./markdown/characters.js";
 import { moment, words } from "./words.js";
 
 /** After how long a pause in typing one searches, in milliseconds. */
@@ -62,9 +63,9 @@ class MemoryView {
 
   #item({ id, text, at, source }) {
     const who = source === "agent" ? words.byAgent : words.byYou;
-    const item = element("li", {}, element("p", {}, text),
+    const item = element("li", {}, element("p", {}, prose(text)),
       element("span", { class: "when" }, at ? `${who} · ${moment(at)}` : who),
-      iconButton(icon("trash"), `${words.forget}: ${text.slice(0, 60)}`, () => this.#forget(id, item)));
+      iconButton(icon("trash"), `${words.forget}: ${prose(text.slice(0, 60))}`, () => this.#forget(id, item)));
     return item;
   }
 
@@ -97,9 +98,11 @@ class MemoryView {
    *  one was made meanwhile. */
   async #try(call) {
     const round = this.#round;
-    this.#trouble.textContent = "";
+    // Without a key nothing comes until there is one.
+    this.#trouble.textContent = this.#api.isWaiting ? words.memoryKey : "";
     try {
       const answer = await call();
+      this.#trouble.textContent = "";
       return round === this.#round ? answer : null;
     } catch (error) {
       this.#trouble.textContent = error.status ? words.unremembered(error.message) : words.away;

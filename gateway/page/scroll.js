@@ -2,12 +2,16 @@
 
 import { byId } from "./dom.js";
 
+/** From where on the end is not offered, and what counts as the end itself, as
+ *  fractions of a pixel add up; in pixels. */
 const NEAR = 80;
+const END = 4;
 
 export class Scroll {
   #latest = byId("latest");
   #root = document.documentElement;
   #following = true;
+  #at = 0;
 
   constructor() {
     addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -28,12 +32,20 @@ export class Scroll {
     else this.#latest.hidden = this.#isNear;
   }
 
-  get #isNear() {
-    return this.#root.scrollHeight - scrollY - innerHeight < NEAR;
+  get #left() {
+    return this.#root.scrollHeight - scrollY - innerHeight;
   }
 
+  get #isNear() {
+    return this.#left < NEAR;
+  }
+
+  /** Who goes up, however little, wants to read there. */
   #scrolled() {
-    this.#following = this.#isNear;
-    this.#latest.hidden = this.#following;
+    const isUp = scrollY < this.#at;
+    this.#at = scrollY;
+    if (this.#left < END) this.#following = true;
+    else if (isUp) this.#following = false;
+    this.#latest.hidden = this.#following || this.#isNear;
   }
 }

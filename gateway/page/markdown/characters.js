@@ -34,6 +34,8 @@ const IN_CODE = new RegExp(`[${HIDDEN}]|(?<=[ -~])[\\u200c\\u200d](?=[ -~])`, "g
 const ALL_HIDDEN = new RegExp(`[${HIDDEN}\\u200c\\u200d]`, "gu");
 // Marks of direction are right in prose; what overrides the order is not.
 const IN_PROSE = new RegExp(`[${CONTROL}\\u202d\\u202e]`, "g");
+// Hardly a language has more marks on one letter; more would cover the lines above.
+const STACKED = /(\p{M}{5})(\p{M}+)/gu;
 
 /** The entity at a place of a text: what it stands for, and its length. */
 export function entity(text, at) {
@@ -93,12 +95,14 @@ const named = (character) => `⟦U+${character.codePointAt(0).toString(16).toUpp
 
 /** Code as it is shown and copied: what would hide or reorder has a name. */
 export function code(text) {
-  return text.replace(IN_CODE, named);
+  const bounded = text.replace(STACKED, (whole, kept, more) => kept + [...more].map(named).join(""));
+  return bounded.replace(IN_CODE, named);
 }
 
-/** Prose as it is shown: controls and overrides of the order have a sign. */
+/** Prose as it is shown: controls, overrides of the order, and marks that are
+ *  heaped on one letter have a sign. */
 export function prose(text) {
-  return text.replace(IN_PROSE, "\ufffd");
+  return text.replace(IN_PROSE, "\ufffd").replace(STACKED, "$1\ufffd");
 }
 
 /** A text of what can be seen only. */

@@ -141,6 +141,8 @@ export class Turn {
 
   /** Takes the turn as the transcript tells it. */
   load(kept, tool = () => undefined) {
+    // Who heard it to its end knows more: its reasoning, why it failed.
+    if (!this.isActive && this.status === kept.status && this.detail) return;
     this.reset();
     this.status = kept.status;
     this.at = kept.at ?? null;
@@ -152,8 +154,7 @@ export class Turn {
     if (kept.status === "running" || kept.status === "queued") return;
     const asked = kept.messages.findLastIndex((it) => it.role === "user");
     for (const message of kept.messages.slice(asked + 1)) this.#message(message, tool);
-    const named = new Set([...this.text.matchAll(/\[(\d{1,3})\]/g)].map((it) => Number(it[1])));
-    this.cited = (kept.sources ?? []).filter((it) => named.has(it.number)).map((citation) => ({ index: 0, citation }));
+    this.cited = named(kept.sources ?? [], this.text).map((citation) => ({ index: 0, citation }));
     this.detail = {};
   }
 
@@ -163,4 +164,11 @@ export class Turn {
     if (content) this.#say("text", content, 0);
     return toolCalls.forEach((it) => this.#call(it, 0, find));
   }
+}
+
+/** The sources that a text names; all of them where it names none. */
+function named(sources, text) {
+  const numbers = new Set([...text.matchAll(/\[(\d{1,3})\]/g)].map((it) => Number(it[1])));
+  const cited = sources.filter((it) => numbers.has(it.number));
+  return cited.length ? cited : sources;
 }

@@ -66,6 +66,7 @@ export class Feed {
 
   /** Tries at once, when it is waiting. */
   hurry() {
+    this.#resting = false;
     this.#wake();
   }
 
@@ -135,10 +136,7 @@ export class Feed {
   }
 
   #pause(milliseconds) {
-    if (this.#resting) {
-      this.#resting = false;
-      return new Promise((resolve) => { this.#wake = resolve; });
-    }
+    if (this.#resting) return new Promise((resolve) => { this.#wake = resolve; });
     this.#on.state(navigator.onLine ? "reconnecting" : "offline", Math.ceil(milliseconds / 1000));
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, milliseconds);

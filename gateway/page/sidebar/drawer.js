@@ -1,6 +1,6 @@
 // The list on a small screen: a drawer over the page.
 
-import { byId } from "../dom.js";
+import { byId, isComposing } from "../dom.js";
 import { icon } from "../icons.js";
 import { words } from "../words.js";
 
@@ -15,7 +15,7 @@ export class Drawer {
     this.#button.setAttribute("aria-label", words.conversations);
     this.#button.addEventListener("click", () => this.#open());
     byId("veil").addEventListener("click", () => this.close());
-    this.#side.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
+    this.#side.addEventListener("keydown", (event) => event.key === "Escape" && !isComposing(event) && this.close());
     matchMedia("(max-width: 50rem)").addEventListener("change", () => this.close());
   }
 

@@ -1,13 +1,17 @@
 // One conversation in the list: its title, how it stands, and what can be done
 // with it.
 
-import { element, iconButton } from "../dom.js";
+import { element, iconButton, isComposing } from "../dom.js";
 import { icon } from "../icons.js";
+import { prose } from "../markdown/characters.js";
 import { menu } from "../menu.js";
 import { moment, words } from "../words.js";
 
 /** The longest title that the server takes, in bytes. */
 const MOST = 200;
+
+/** What a conversation is called, as it is shown. */
+export const named = ({ title, lastQuestion }) => prose(title || lastQuestion || words.untitled);
 
 export class EntryView {
   #can;
@@ -32,7 +36,7 @@ export class EntryView {
 
   draw(session, isShown) {
     this.#session = session;
-    const title = session.title || session.lastQuestion || words.untitled;
+    const title = named(session);
     if (this.#title.textContent !== title) this.#title.textContent = title;
     this.#link.title = title;
     this.#link.href = `#/${encodeURIComponent(session.sessionId)}`;
@@ -61,7 +65,8 @@ export class EntryView {
   #edit() {
     if (this.#editor) return;
     const field = element("input", { maxlength: String(MOST), "aria-label": words.newTitle, autocomplete: "off" });
-    field.value = this.#title.textContent;
+    const before = this.#session.title || this.#session.lastQuestion || "";
+    field.value = before;
     const leave = (title) => {
       // Leaving the page, a field loses the focus, and is left once more.
       const editor = this.#editor;
@@ -69,7 +74,7 @@ export class EntryView {
       editor?.remove();
       this.#link.hidden = false;
       this.button.focus();
-      if (title && title !== this.#session.title) this.#can.rename(title);
+      if (title && title !== before.trim()) this.#can.rename(title);
     };
     this.#editor = element("form", {
       class: "renaming",
@@ -77,7 +82,12 @@ export class EntryView {
         event.preventDefault();
         leave(field.value.trim());
       },
-      keydown: (event) => event.key === "Escape" && leave(""),
+      keydown: (event) => {
+        if (event.key !== "Escape") return;
+        // A drawer around it stays open.
+        event.stopPropagation();
+        if (!isComposing(event)) leave("");
+      },
       focusout: () => this.#editor && leave(field.value.trim()),
     }, field);
     this.#link.hidden = true;

@@ -6,7 +6,7 @@ import { announce, byId, element } from "../dom.js";
 import { icon } from "../icons.js";
 import { words } from "../words.js";
 import { Drawer } from "./drawer.js";
-import { EntryView } from "./entry.js";
+import { EntryView, named } from "./entry.js";
 import { found } from "./search.js";
 
 /** How often the list is asked for while one looks at it, in milliseconds. */
@@ -29,7 +29,10 @@ export class Sidebar {
   #sessions = [];
   #cursor = null;
   #shown = null;
+  /** Which question for the newest ones is the last. */
   #round = 0;
+  /** The older ones that are on their way. */
+  #paging = null;
   #timer = 0;
 
   /** `on.open(session)` shows one, a new one for `null`; `on.renamed(title)` is
@@ -56,16 +59,6 @@ export class Sidebar {
   /** Something happened that the list tells; other tabs hear of it. */
   happened() {
     this.#tabs.postMessage("changed");
-    this.refresh();
-  }
-
-  /** Another person is here. */
-  clear() {
-    this.#round += 1;
-    this.#sessions = [];
-    this.#cursor = null;
-    this.#search.value = "";
-    this.#draw();
     this.refresh();
   }
 
@@ -110,10 +103,16 @@ export class Sidebar {
     this.#draw();
   }
 
-  async #page() {
-    const round = this.#round;
+  /** The next older ones, which a search and a person ask for alike; `false`
+   *  when there are none, or they did not come. */
+  #page() {
+    this.#paging ??= this.#older().finally(() => { this.#paging = null; });
+    return this.#paging;
+  }
+
+  async #older() {
     const page = this.#cursor && await this.#api.sessions(this.#cursor, 100).catch((error) => this.#unlisted(error));
-    if (!page || round !== this.#round) return false;
+    if (!page) return false;
     const known = new Set(this.#sessions.map((it) => it.sessionId));
     this.#sessions.push(...page.sessions.filter((it) => !known.has(it.sessionId)));
     this.#cursor = page.cursor ?? null;
@@ -135,10 +134,12 @@ export class Sidebar {
 
   async #searched() {
     this.#draw();
+    const wanted = this.#search.value;
     while (this.#search.value.trim() && this.#cursor && this.#sessions.length < MOST) {
       if (!(await this.#page())) break;
     }
-    if (this.#search.value.trim()) announce(words.found(this.#list.children.length));
+    // Who types on hears of what is looked for in the end.
+    if (wanted.trim() && wanted === this.#search.value) announce(words.found(this.#list.children.length));
   }
 
   #draw() {
@@ -190,7 +191,7 @@ export class Sidebar {
   }
 
   async #erase(id) {
-    const title = this.find(id)?.title ?? id;
+    const title = named(this.find(id) ?? {});
     if (!(await confirmed(words.eraseTitle, words.eraseText(title), words.erase))) return;
     try {
       await this.#api.erase(id);

@@ -5,6 +5,9 @@ import { standing } from "../model/call.js";
 import { ReviewView } from "./review.js";
 import { TurnView } from "./turn.js";
 
+/** The most of an answer that is read out by itself, in characters. */
+const SPOKEN = 2_000;
+
 /**
  * `can`: `retry(turn)`, `forget(turn)`, `stop(turn)`, `replace(turn, input)`,
  * `again(turn)`, `origin(turn)` (the turn whose question it answers, if that can
@@ -43,6 +46,13 @@ export class ConversationView {
     });
     if (!dirty) this.#arrange(turns);
     this.#review.draw(conversation);
+  }
+
+  /** What a screen reader is told of a turn that has ended. */
+  spoken(turn) {
+    const node = this.#views.get(turn)?.node;
+    const texts = [...node?.querySelectorAll(".answer, .trouble-box p") ?? []].map((it) => it.textContent);
+    return texts.join(" ").slice(0, SPOKEN);
   }
 
   #add(turn) {

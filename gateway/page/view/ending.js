@@ -9,6 +9,7 @@ const say = (text, late) => element("p", { class: late ? "state late" : "state" 
  *  questions are unfinished on the whole server, when that is known. */
 export function ending(turn, context, can) {
   if (turn.isActive && turn.stopping) return [say(words.stopping)];
+  if (turn.isActive && turn.unstoppable) return [say(words.unstoppable)];
   switch (turn.status) {
     case "sending":
       return [say(words.sending, true)];
@@ -19,7 +20,7 @@ export function ending(turn, context, can) {
     case "completed":
       return turn.detail?.finishReason === "length" ? [say(words.cut)] : [];
     case "failed":
-      return [trouble(turn.detail?.message || turn.detail?.code || "", turn, can)];
+      return [trouble(turn.detail?.message || turn.detail?.code || words.failed, turn, can)];
     case "unsent":
       return [trouble(refused(turn.refused), turn, can, words.unqueue)];
     default:

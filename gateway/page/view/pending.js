@@ -1,7 +1,7 @@
 // One call that waits for a human: what would be done, why one is asked, and the
 // four answers. Keeps what one has typed for as long as it lives; sends nothing.
 
-import { announce, element } from "../dom.js";
+import { announce, element, isComposing } from "../dom.js";
 import { icon } from "../icons.js";
 import { words } from "../words.js";
 import { JsonEditor } from "./json-editor.js";
@@ -158,7 +158,7 @@ export class PendingView {
       decide();
     };
     const left = (event) => {
-      if (event.key !== "Escape" || event.isComposing) return;
+      if (event.key !== "Escape" || isComposing(event)) return;
       event.preventDefault();
       this.#close();
     };

@@ -22,7 +22,7 @@ export class QuestionView {
     this.node.hidden = !turn.input;
     if (this.#bubble.textContent !== turn.input) this.#bubble.textContent = turn.input;
     const editable = context.quiet && !turn.isLocal && !turn.resumes;
-    if (!editable) this.#close();
+    if (this.#editor) this.#allow(editable);
     if (Boolean(this.#tools.firstChild) === editable) return;
     this.#tools.replaceChildren(...(editable ? [iconButton(icon("edit"), words.edit, () => this.#open())] : []));
   }
@@ -42,15 +42,25 @@ export class QuestionView {
       this.#close();
       this.#tools.querySelector("button")?.focus();
     };
-    this.#editor = element("form", { class: "edit", submit: send, keydown: (event) => event.key === "Escape" && leave() },
+    // While a word is being composed, Escape belongs to the input method.
+    const typed = (event) => event.key === "Escape" && !event.isComposing && leave();
+    this.#editor = element("form", { class: "edit", submit: send, keydown: typed },
       text,
-      element("p", { class: "hint" }, words.replaces),
+      element("p", { class: "hint", role: "status" }, words.replaces),
       element("button", { type: "button", class: "quiet", click: leave }, words.cancel),
       element("button", { type: "submit", class: "strong" }, words.askAgain));
     this.#bubble.hidden = true;
     this.#tools.hidden = true;
     this.node.append(this.#editor);
     text.focus();
+  }
+
+  /** What one has written stays when something else is being answered. */
+  #allow(editable) {
+    this.#editor.querySelector("[type=submit]").disabled = !editable;
+    const hint = editable ? words.replaces : words.editLater;
+    const node = this.#editor.querySelector(".hint");
+    if (node.textContent !== hint) node.textContent = hint;
   }
 
   #close() {

@@ -68,8 +68,8 @@ export class SourcesView {
     const { number, quote } = citation;
     const { name, file, lines } = told(citation);
     const summary = element("summary", {}, element("span", { class: "number" }, String(number)),
-      element("span", { class: "what" }, name),
-      element("span", { class: "where" }, [file, lines].filter(Boolean).join(" · ")));
+      element("span", { class: "place" }, element("span", { class: "what" }, name),
+        element("span", { class: "where" }, [file, lines].filter(Boolean).join(" · "))));
     const back = element("button", { type: "button", class: "quiet back", hidden: true, click: () => this.#back(number) }, words.toText);
     const inside = element("div", { class: "source-entry" }, quote ? passage(quote) : element("p", {}, words.noPassage), back);
     const toggle = () => { back.hidden = !this.#first(number); };

@@ -34,6 +34,7 @@ export class ToolView {
   #line = element("span", { class: "tool-line" });
   #changed = element("span", { class: "badge", hidden: true }, words.toolChanged);
   #state = element("span", { class: "tool-state" });
+  #note = element("span", { class: "tool-note", hidden: true }, words.toolClosed);
   #said = element("p", { class: "said", hidden: true });
   #asked = new LongText(words.toolAsked);
   #arguments = new LongText(words.toolArguments);
@@ -43,7 +44,7 @@ export class ToolView {
   #inside = () => {};
 
   constructor() {
-    const summary = element("summary", {}, icon("tool"), this.#name, this.#line, this.#changed, this.#state);
+    const summary = element("summary", {}, icon("tool"), this.#name, this.#line, this.#changed, this.#state, this.#note);
     const inside = element("div", { class: "inside" }, this.#said, this.#asked.node, this.#arguments.node, this.#result.node);
     this.node = element("details", { class: "tool", toggle: () => this.#toggled() }, summary, inside);
   }
@@ -70,6 +71,7 @@ export class ToolView {
   #head(tool, said, state) {
     const { label, mark } = STATES[state];
     this.node.dataset.state = state;
+    this.#note.hidden = state !== "undecided";
     this.#name.replaceChildren(...title(tool.name).filter(Boolean));
     this.#line.textContent = line(tool.arguments);
     this.#changed.hidden = tool.asked === undefined && said.changed === undefined;

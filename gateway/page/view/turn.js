@@ -35,7 +35,7 @@ export class TurnView {
     this.#question.draw(turn, context);
     this.#sources.draw(turn);
     this.#draw(turn, context.stands);
-    this.#redraw(this.#end, [turn.status, turn.stopping, turn.detail, turn.usage, turn.refused, context], () => [
+    this.#redraw(this.#end, [turn.status, turn.stopping, turn.unstoppable, turn.detail, turn.usage, turn.refused, context], () => [
       ...ending(turn, context, this.can),
       ...actions(turn, context, this.can),
     ]);
@@ -85,7 +85,7 @@ class TextView {
     this.node.setAttribute("role", "group");
   }
 
-  draw(segment, turn, isLast) {
+  draw(segment, turn, { isLast }) {
     const growing = isLast && turn.status === "running" && !turn.stopping;
     this.node.classList.toggle("growing", growing);
     const link = (number) => this.#sources.mark(number);

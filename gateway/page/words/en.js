@@ -56,6 +56,9 @@ export const ENGLISH = {
   full: "Too many questions are waiting in this conversation.",
   slower: (seconds) => `Too many requests. Try again in ${seconds} s.`,
   refused: (why) => `The question was not accepted: ${why}`,
+  failed: "The answer failed.",
+  editLater: "The answer is still being written; this can be asked when it is complete.",
+  badAddress: "There is no conversation at this address.",
   unstoppable: "The answer could not be stopped. It may have ended already.",
   gone: "What was to be replaced is not there any more.",
 
@@ -72,6 +75,7 @@ export const ENGLISH = {
   toolRunning: "Running",
   toolWaiting: "Waits for you",
   toolUndecided: "Not decided",
+  toolClosed: "Nobody decided about this call: the next question closed the review. Ask again for what you still want.",
   toolBroken: "Broken off: it may or may not have been carried out",
   toolRejected: "Rejected",
   toolAnswered: "Answered by you",
@@ -138,6 +142,9 @@ export const ENGLISH = {
   decisionExpired: "It is too late to decide. Ask again for what you still want.",
   nothingPending: "Nothing waits for a decision here any more. What you decided was not carried out.",
   reviewClosed: "The conversation went on without a decision. Ask again for what you still want.",
+  leaveTitle: "Ask without deciding?",
+  leaveText: (calls) => (calls === 1 ? "A call waits for your decision. Another question closes the review, and the call is not made." : `${calls} calls wait for your decision. Another question closes the review, and the calls are not made.`),
+  leave: "Ask anyway",
   decideLater: "Another answer is under way in this conversation. Decide when it has ended.",
   undelivered: "The server cannot be reached. Your decision is kept here; sending it again will not carry it out twice.",
   undecidable: (why) => `The decision was not accepted: ${why}`,
@@ -184,6 +191,7 @@ export const ENGLISH = {
 
   // Memory.
   memory: "Memory",
+  memoryKey: "A key is needed to see what is remembered, and to change it.",
   memoryLead: "What is remembered about you in every conversation. You, and the agent on its own, may add to it.",
   noMemories: "Nothing is remembered.",
   searchMemories: "Search what is remembered",

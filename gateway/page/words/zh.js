@@ -56,6 +56,9 @@ export const CHINESE = {
   full: "此对话中等待的问题过多。",
   slower: (seconds) => `请求过于频繁，请在 ${seconds} 秒后重试。`,
   refused: (why) => `问题未被接受：${why}`,
+  failed: "回答失败。",
+  editLater: "回答尚未完成，完成后才能重新提问。",
+  badAddress: "此地址没有对话。",
   unstoppable: "无法停止回答，它可能已经结束。",
   gone: "要替换的内容已不存在。",
 
@@ -72,6 +75,7 @@ export const CHINESE = {
   toolRunning: "运行中",
   toolWaiting: "等待你决定",
   toolUndecided: "未作决定",
+  toolClosed: "此调用无人决定：下一个问题结束了审核。如仍需要，请重新提问。",
   toolBroken: "已中断：可能执行过，也可能没有",
   toolRejected: "已拒绝",
   toolAnswered: "由你作答",
@@ -138,6 +142,9 @@ export const CHINESE = {
   decisionExpired: "已过决定期限。如仍需要，请重新提问。",
   nothingPending: "这里已没有等待决定的调用。你的决定没有执行。",
   reviewClosed: "对话已在未作决定的情况下继续。如仍需要，请重新提问。",
+  leaveTitle: "不作决定就提问？",
+  leaveText: (calls) => `有 ${calls} 个调用在等待你的决定。继续提问会结束审核，这些调用不会执行。`,
+  leave: "仍然提问",
   decideLater: "此对话中正在生成另一个回答，请等它结束后再决定。",
   undelivered: "无法连接服务器。你的决定保留在这里，再次发送不会重复执行。",
   undecidable: (why) => `决定未被接受：${why}`,
@@ -184,6 +191,7 @@ export const CHINESE = {
 
   // Memory.
   memory: "记忆",
+  memoryKey: "查看和修改记忆需要密钥。",
   memoryLead: "在所有对话中记住的关于你的内容。你和助手都可以添加。",
   noMemories: "尚未记住任何内容。",
   searchMemories: "搜索记忆",

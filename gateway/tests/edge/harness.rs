@@ -119,10 +119,10 @@ impl Edge {
             index: 0,
             delivery,
         };
-        let proto::Job { messages, resume, replaces, .. } = work.delivery.job.clone();
+        let proto::Job { messages, resume, replaces, behind, .. } = work.delivery.job.clone();
         let input = messages.last().map(|it| it.content.clone()).unwrap_or_default();
         let resumes = resume.map(|it| it.turn_id).unwrap_or_default();
-        let started = proto::Started { input, resumes, replaces };
+        let started = proto::Started { input, resumes, replaces, behind };
         let began = work.append(vec![event::Kind::Started(started).into()]).await;
         work.state.began = began.0;
         work

@@ -157,11 +157,10 @@ async fn only_a_turn_of_this_session_that_has_ended_can_be_replaced() {
     let mut work = edge.work().await;
     let running = work.delivery.turn;
     assert_eq!(waiting, running.to_string());
-    for admission in ["reject", "enqueue"] {
-        let refusal = instead(&edge, running, "?", admission);
-        let refusal = refused(refusal, 409, "turn_in_progress").await;
-        assert_eq!(refusal["turnId"], running.to_string());
-    }
+    let refusal = refused(instead(&edge, running, "?", "reject"), 409, "turn_in_progress").await;
+    assert_eq!(refusal["turnId"], running.to_string());
+    let waits = refused(instead(&edge, running, "?", "enqueue"), 400, "invalid_request").await;
+    assert_eq!(waits["violations"][0]["field"], "admission", "{waits}");
     work.complete().await;
     work.settle().await;
     assert_eq!(edge.broker.queue.depth().await.unwrap(), 0, "nothing was queued");
@@ -183,6 +182,113 @@ async fn a_running_turn_is_stopped_and_replaced_in_one() {
     let expected = (stopped.to_string(), Some(ids[0].to_string()));
     assert_eq!(place(&next.delivery.job), expected);
     assert_eq!(told(&edge).await, pairs(&[("unknown", "One?"), ("running", "Rather?")]));
+}
+
+/// Whether anybody asked to stop a turn of the session.
+async fn is_stopped(edge: &Edge) -> bool {
+    let state = edge.last().await.entry.state.unwrap_or_default();
+    !state.cancels.is_empty()
+}
+
+#[tokio::test]
+async fn what_another_device_asked_meanwhile_is_neither_stopped_nor_taken_away() {
+    let edge = Edge::start().await;
+    let ids = answered(&edge, &["One?"]).await;
+    edge.accepted("Two?").await;
+    let two = failed(&edge).await;
+    edge.accepted("Other?").await;
+    let other = edge.broker.queue.pending(&session()).await.unwrap()[0].turn;
+    for begun in [false, true] {
+        let work = if begun { Some(edge.work().await) } else { None };
+        for replaced in [two, ids[0]] {
+            for admission in ["reject", "interrupt"] {
+                let refusal = instead(&edge, replaced, "Two, again?", admission);
+                let refusal = refused(refusal, 409, "turn_in_progress").await;
+                assert_eq!(refusal["turnId"], other.to_string(), "{begun} {admission}");
+            }
+        }
+        assert!(!is_stopped(&edge).await);
+        let Some(mut work) = work else { continue };
+        keep(&edge, vec![turn(ids[0], "One?"), turn(other, "Other?")]).await;
+        work.complete().await;
+        work.settle().await;
+    }
+    let late = instead(&edge, two, "Two, again?", "reject");
+    refused(late, 404, "unknown_turn").await;
+    assert_eq!(told(&edge).await, pairs(&[("unknown", "One?"), ("completed", "Other?")]));
+    assert_eq!(edge.broker.queue.depth().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_turn_that_replaces_is_not_stopped_for_one_that_wants_the_same_place() {
+    let edge = Edge::start().await;
+    let ids = answered(&edge, &["One?", "Two?"]).await;
+    accepted(instead(&edge, ids[1], "Mine?", "reject")).await;
+    let mut work = edge.work().await;
+    let mine = work.delivery.turn;
+    let refusal = refused(instead(&edge, ids[1], "?", "interrupt"), 409, "turn_in_progress").await;
+    assert_eq!(refusal["turnId"], mine.to_string());
+    assert!(!is_stopped(&edge).await);
+    keep(&edge, vec![turn(ids[0], "One?"), turn(mine, "Mine?")]).await;
+    work.complete().await;
+    work.settle().await;
+    assert_eq!(told(&edge).await, pairs(&[("unknown", "One?"), ("completed", "Mine?")]));
+}
+
+#[tokio::test]
+async fn a_turn_with_another_one_waiting_behind_it_cannot_be_replaced() {
+    let edge = Edge::start().await;
+    answered(&edge, &["One?"]).await;
+    edge.accepted("Two?").await;
+    let work = edge.work().await;
+    let running = work.delivery.turn;
+    let body = json!({"userId": "u", "input": "Three?", "admission": "enqueue"});
+    let waits = edge.post("/v1/sessions/s/turns", &body).header("prefer", "respond-async");
+    let waits: TurnId = accepted(waits).await["turnId"].as_str().unwrap().parse().unwrap();
+    for replaced in [running, waits] {
+        let refusal = instead(&edge, replaced, "?", "interrupt");
+        let refusal = refused(refusal, 409, "turn_in_progress").await;
+        assert_eq!(refusal["turnId"], running.to_string());
+    }
+    assert!(!is_stopped(&edge).await);
+    assert_eq!(edge.broker.queue.depth().await.unwrap(), 2);
+}
+
+/// Stops what runs, which says that it was, and nothing else.
+async fn cancelled(mut work: Work) {
+    work.catch_up().await;
+    work.say(vec![event::Kind::Cancelled(proto::Cancelled {})]).await;
+    work.settle().await;
+}
+
+#[tokio::test]
+async fn what_stood_in_for_one_that_stood_in_for_another_is_replaced_in_the_first_ones_place() {
+    let edge = Edge::start().await;
+    let ids = answered(&edge, &["One?", "Two?"]).await;
+    accepted(instead(&edge, ids[1], "Edited?", "reject")).await;
+    let work = edge.work().await;
+    let edited = work.delivery.turn;
+    accepted(instead(&edge, edited, "Rather?", "interrupt")).await;
+    cancelled(work).await;
+    let rather = failed(&edge).await;
+    accepted(instead(&edge, rather, "At last?", "reject")).await;
+    let work = edge.work().await;
+    let expected = (rather.to_string(), Some(ids[0].to_string()));
+    assert_eq!(place(&work.delivery.job), expected);
+    assert_eq!(told(&edge).await, pairs(&[("unknown", "One?"), ("running", "At last?")]));
+}
+
+#[tokio::test]
+async fn a_stopped_turn_that_may_be_stored_late_is_replaced_itself_where_it_was_to_stand() {
+    let edge = Edge::start().await;
+    let ids = answered(&edge, &["One?", "Two?"]).await;
+    accepted(instead(&edge, ids[1], "Edited?", "reject")).await;
+    let work = edge.work().await;
+    let edited = work.delivery.turn;
+    cancelled(work).await;
+    accepted(instead(&edge, edited, "Again?", "reject")).await;
+    let work = edge.work().await;
+    assert_eq!(place(&work.delivery.job), (edited.to_string(), Some(ids[0].to_string())));
 }
 
 #[tokio::test]

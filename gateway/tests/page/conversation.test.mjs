@@ -83,6 +83,20 @@ test("only the sources that the text names are told", () => {
   assert.deepEqual(conversation.last.citations.map((it) => it.source), ["two"]);
 });
 
+test("what was heard to its end is not told worse by the transcript", () => {
+  const conversation = heard(started("a", "q"), ["reasoning", "a", 1, { reasoning: "hm" }], failed("a", 2));
+  conversation.load([kept("a", "failed", said("user", "q"))]);
+  assert.equal(conversation.last.detail.message, "no");
+  assert.equal(conversation.last.segments[0].text, "hm");
+});
+
+test("all sources that are kept are told where the text names none", () => {
+  const conversation = new Conversation();
+  const sources = [{ number: 1, source: "one" }, { number: 2, source: "two" }];
+  conversation.load([{ ...kept("a", "completed", said("user", "q"), said("assistant", "so")), sources }]);
+  assert.equal(conversation.last.citations.length, 2);
+});
+
 test("a turn that runs is told by the stream and not by the transcript", () => {
   const conversation = new Conversation();
   conversation.load([kept("a", "running", said("user", "q"), said("assistant", "one two"))]);

@@ -375,6 +375,7 @@ const DRAWN = {
   "1. a\n   ```sh\n   b\n   ```\n2. c": "<ol><li><p>a</p>{sh|b}</li><li><p>c</p></li></ol>",
   "```\na\u202eb\u200bc\u0000\n```": "{|a⟦U+202E⟧b⟦U+200B⟧c⟦U+0000⟧}",
   "a\u202eb\u0000": "<p>a\ufffdb\ufffd</p>",
+  [`Z${"\u0301".repeat(500)}e\u0301`]: `<p>Z${"\u0301".repeat(5)}\ufffde\u0301</p>`,
   "```\n👩\u200d💻 a\u200db\n```": "{|👩\u200d💻 a⟦U+200D⟧b}",
 };
 

@@ -7,7 +7,7 @@ use testkit::browser::SHIFT;
 use testkit::model::{FakeModel, Script};
 
 use super::{Page, stage};
-use crate::stage::up;
+use crate::stage::{Client, up};
 
 #[tokio::test]
 async fn a_person_asks_about_weir_in_english_and_chinese_and_sees_sources() -> Result<()> {
@@ -121,4 +121,32 @@ const TURNS: &str = "document.querySelectorAll('.turn').length";
 
 fn text(answer: &str) -> String {
     Script { text: Some(answer.to_owned()), ..Script::default() }.question()
+}
+
+#[tokio::test]
+async fn what_one_writes_to_ask_again_stays_while_something_else_is_answered() -> Result<()> {
+    let model = FakeModel::start().await?;
+    let (weir, page) = stage(&model).await?;
+    page.ask(&text("one")).await?;
+    page.says(0, "one").await?;
+    page.is_idle().await?;
+    page.click(".asked .tools button").await?;
+    page.see("document.activeElement.matches('.edit textarea')").await?;
+    page.browser.type_text("and more").await?;
+    let session = page.get("location.hash.slice(2)").await?;
+    let held = Script { tokens: Some(9), hold_after: Some(4), ..Script::default() }.question();
+    let elsewhere = Client::of(&weir)?.user("local");
+    elsewhere.submit(session.as_str().unwrap_or_default(), &held).await?;
+    page.says(1, "t3").await?;
+    page.see("document.querySelector('.edit [type=submit]').disabled").await?;
+    assert!(
+        page.get("document.querySelector('.edit textarea').value")
+            .await?
+            .to_string()
+            .contains("and more")
+    );
+    model.release();
+    page.is_idle().await?;
+    page.see("!document.querySelector('.edit [type=submit]').disabled").await?;
+    page.close().await
 }

@@ -20,6 +20,29 @@ async fn a_phone_sees_the_page_without_sideways_scrolling() -> Result<()> {
     let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
     assert_eq!(page.get(overflow).await?, 0);
 
+    // Neither what is nested without end nor what is heaped on one letter leaves
+    // its place.
+    let deep = format!(
+        "{}deep\n\n{}quoted\n\nZ{}\n\n{}",
+        "* ".repeat(60),
+        "> ".repeat(60),
+        "\u{301}".repeat(500),
+        "1. a\n".repeat(3) + &"y".repeat(300)
+    );
+    let script = Script { text: Some(deep), ..Script::default() };
+    page.ask(&script.question()).await?;
+    page.says(1, "yyy").await?;
+    page.is_idle().await?;
+    assert_eq!(page.get(overflow).await?, 0);
+    let last = "document.querySelector('.turn:last-child .answer')";
+    let inside = format!(
+        "[...{last}.querySelectorAll('p')].every(it => it.getBoundingClientRect().width > 60 \
+         && it.getBoundingClientRect().right <= document.documentElement.clientWidth)"
+    );
+    assert_eq!(page.get(&inside).await?, true);
+    let heaped = format!("({last}.textContent.match(/\\u0301/g) ?? []).length");
+    ensure!(page.get(&heaped).await?.as_u64().is_some_and(|it| (1..10).contains(&it)));
+
     // The list is a drawer, and all that can be reached while it is open.
     page.click("#menu").await?;
     page.see("document.querySelector('#sidebar').getBoundingClientRect().left === 0").await?;
@@ -121,5 +144,31 @@ async fn a_browser_that_speaks_chinese_gets_a_chinese_page() -> Result<()> {
     page.see("document.documentElement.lang === 'zh'").await?;
     page.see("document.querySelector('#welcome h2').textContent === '想了解什么？'").await?;
     page.see("document.querySelector('#question').placeholder === '输入问题'").await?;
+    page.close().await
+}
+
+#[tokio::test]
+async fn the_page_follows_what_is_said_until_one_goes_up_however_little() -> Result<()> {
+    let model = FakeModel::start().await?;
+    let (_weir, page) = stage(&model).await?;
+    let lines = "line\n\n".repeat(60);
+    let script = Script {
+        text: Some(lines),
+        tokens: Some(90),
+        every_ms: 20,
+        hold_after: Some(60),
+        ..Script::default()
+    };
+    page.ask(&script.question()).await?;
+    let below = "document.documentElement.scrollHeight - scrollY - innerHeight";
+    page.see(&format!("document.documentElement.scrollHeight > 2 * innerHeight && {below} < 4"))
+        .await?;
+    page.browser.run("scrollBy(0, -12)").await?;
+    page.see(&format!("{below} > 8")).await?;
+    model.release();
+    page.is_idle().await?;
+    page.see(&format!("{below} > 200 && !document.querySelector('#latest').hidden")).await?;
+    page.click("#latest").await?;
+    page.see(&format!("{below} < 4 && document.querySelector('#latest').hidden")).await?;
     page.close().await
 }

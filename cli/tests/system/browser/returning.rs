@@ -98,15 +98,32 @@ async fn a_question_asked_while_the_server_is_away_is_kept_and_asked_once() -> R
     page.see(TROUBLE).await?;
     page.ask(&tokens(5, 0)).await?;
     page.see("document.querySelector('.trouble-box')").await?;
+    // The page sends by itself what it could not send.
     proxy.mend();
-    // Reloaded, the page sends by itself what it could not send.
-    page.browser.page().refresh().await?;
     page.says(0, "t4").await?;
     page.is_idle().await?;
+    page.see("!document.querySelector('.trouble-box')").await?;
     assert_eq!(page.get("document.querySelectorAll('.turn').length").await?, 1);
     page.browser.page().refresh().await?;
     page.says(0, "t4").await?;
     page.is_idle().await?;
     assert_eq!(model.calls().len(), 1);
+    page.close().await
+}
+
+#[tokio::test]
+async fn an_address_that_names_no_conversation_is_told_and_one_can_ask_all_the_same() -> Result<()>
+{
+    let model = FakeModel::start().await?;
+    let (weir, page) = stage(&model).await?;
+    for bad in ["#/%zz", "#/.", "#/.."] {
+        page.browser.open("about:blank").await?;
+        page.browser.open(&format!("{}{bad}", weir.value("page")?)).await?;
+        page.see("document.querySelector('#notice').textContent.includes('no conversation')")
+            .await?;
+    }
+    page.ask(&tokens(3, 0)).await?;
+    page.says(0, "t2").await?;
+    page.see("document.querySelector('#notice').hidden").await?;
     page.close().await
 }

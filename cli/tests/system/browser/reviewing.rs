@@ -3,7 +3,7 @@
 mod elsewhere;
 mod unknown;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::browser::SHIFT;
 use testkit::model::Script;
@@ -112,6 +112,31 @@ async fn a_call_that_is_accepted_is_made_with_what_was_shown() -> Result<()> {
     page.see(&format!("{} === 'done'", state(0))).await?;
     page.see("document.activeElement.id === 'question'").await?;
     assert_eq!(desk.made(), [json!(["count", { "by": 7 }])]);
+    desk.page.close().await
+}
+
+#[tokio::test]
+async fn another_question_closes_a_review_only_when_one_means_it() -> Result<()> {
+    let desk = Desk::new("").await?;
+    let Desk { page, .. } = &desk;
+    desk.ask(&[("a", "t__count", json!({ "by": 7 }))]).await?;
+    page.waiting(1).await?;
+    let next = Script { text: Some("something else".to_owned()), ..Script::default() }.question();
+    page.ask(&next).await?;
+    page.click("dialog.ask .quiet").await?;
+    page.see("!document.querySelector('dialog')").await?;
+    let kept = page.get("document.querySelector('#question').value").await?;
+    assert_eq!(kept, next, "what was written is not lost");
+    page.waiting(1).await?;
+    page.browser.run("document.querySelector('#question').focus()").await?;
+    page.enter(0).await?;
+    page.click("dialog.ask .danger").await?;
+    page.says(1, "something else").await?;
+    page.waiting(0).await?;
+    page.see(&format!("{} === 'undecided'", state(0))).await?;
+    let note = page.get("document.querySelector('.tool-note').innerText").await?;
+    ensure!(note.as_str().is_some_and(|it| it.contains("the next question closed")), "{note}");
+    assert!(desk.made().is_empty(), "and nothing was done");
     desk.page.close().await
 }
 
