@@ -1,31 +1,31 @@
 //! Which agent answers a session, and how one is reached. Chooses nothing about
 //! the log.
 
+mod stop;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::http::uri::Scheme;
 use process::Lifecycle;
+use proto::Session;
 use proto::knowledge_agent_client::KnowledgeAgentClient;
 use proto::knowledge_agent_server::KnowledgeAgentServer;
-use proto::{CancelRequest, Session};
-use tokio::time::{Instant, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tonic::server::NamedService;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use tracing::Instrument as _;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::secure::Way;
-use crate::{Error, Times, trace};
+use crate::{Error, Times};
 
 /// For how long an agent that failed is asked only when no other answers: at
 /// first, and at most when it fails again and again.
 const SHUNNED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
-/// How long an agent may take to confirm a cancel.
-const CANCEL: Duration = Duration::from_secs(1);
 /// Window of one stream and of the connection that all streams share, in bytes.
 /// The streams are what bounds the memory: the connection is given so much that
 /// they never wait for each other, and because its peer is cut off when small
@@ -46,6 +46,8 @@ pub struct Agent {
     pub(crate) client: KnowledgeAgentClient<Channel>,
     channel: Channel,
     shunned: Arc<Mutex<Shunned>>,
+    /// Room to tell it again to stop a turn.
+    insisting: Arc<Semaphore>,
 }
 
 /// Until when an agent is shunned, and for how long it was the last time.
@@ -91,7 +93,8 @@ impl Agent {
     fn new(name: String, channel: Channel) -> Self {
         let client = KnowledgeAgentClient::new(channel.clone());
         let client = client.max_decoding_message_size(MAX_EVENT_BYTES);
-        Self { name, client, channel, shunned: Arc::default() }
+        let insisting = Arc::new(Semaphore::new(stop::AT_ONCE));
+        Self { name, client, channel, shunned: Arc::default(), insisting }
     }
 
     /// Whether it says that it takes turns, by the usual health check.
@@ -131,18 +134,6 @@ impl Agent {
         let shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
         shunned.until.is_some_and(|until| Instant::now() < until)
     }
-
-    /// Asks it to stop a turn; whether it answered in time.
-    async fn stop(self, request: CancelRequest) -> bool {
-        let mut client = self.client.clone();
-        let span = trace::call("Cancel");
-        let cancelling = client.cancel(trace::carrying(&span, request)).instrument(span.clone());
-        let answered = timeout(CANCEL, cancelling).await;
-        if let Ok(answered) = &answered {
-            trace::ended(&span, answered.as_ref().err());
-        }
-        matches!(answered, Ok(Ok(_)))
-    }
 }
 
 fn parsed(url: &str, scheme: &Scheme) -> Result<Uri, Error> {
@@ -176,33 +167,6 @@ impl Agents {
         Self { all, times, life }
     }
 
-    /// Tells every agent to stop the turn, and waits a moment for the word of
-    /// the one that runs it: `at`, or else the one that most likely does.
-    pub(crate) async fn cancel(&self, session: &Session, turn: &str, at: Option<Agent>) {
-        let Some(at) = at.or_else(|| self.choose(session).cloned()) else {
-            return;
-        };
-        let request = stop(session, turn);
-        for other in self.all.iter().filter(|it| it.name != at.name) {
-            let told = other.clone().stop(request.clone()).in_current_span();
-            self.life.spawn(async move {
-                told.await;
-            });
-        }
-        if !at.stop(request).await {
-            tracing::warn!(?session, turn.id = turn, "the agent did not confirm a cancel");
-        }
-    }
-
-    /// Tells an agent to stop a turn that has ended otherwise, and waits for
-    /// nothing.
-    pub(crate) fn dismiss(&self, session: &Session, turn: &str, at: Agent) {
-        let told = at.stop(stop(session, turn)).in_current_span();
-        self.life.spawn(async move {
-            told.await;
-        });
-    }
-
     /// Rendezvous hashing: a session keeps its agent while that one answers,
     /// and only the sessions of a lost agent move.
     pub(crate) fn choose(&self, session: &Session) -> Option<&Agent> {
@@ -211,14 +175,6 @@ impl Agents {
             let score = xxh3_64_with_seed(key.as_bytes(), xxh3_64(agent.name.as_bytes()));
             (!agent.is_shunned(), score)
         })
-    }
-}
-
-fn stop(session: &Session, turn: &str) -> CancelRequest {
-    CancelRequest {
-        user_id: session.user.to_string(),
-        session_id: session.id.to_string(),
-        turn_id: turn.to_owned(),
     }
 }
 

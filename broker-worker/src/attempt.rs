@@ -181,13 +181,17 @@ impl Attempt<'_> {
 
     async fn cancel(&mut self, begun: bool) -> Result<Option<Settlement>> {
         let cancelled = Event::from(event::Kind::Cancelled(Cancelled {}));
-        let events = if begun {
-            self.shop.agents.cancel(self.seat.session(), self.seat.me().turn, None).await;
-            vec![cancelled]
-        } else {
-            vec![self.started(), cancelled]
-        };
-        Ok(self.seat.say(events).await?.then_some(Settlement::Done))
+        if !begun {
+            let stored = self.seat.say(vec![self.started(), cancelled]).await?;
+            return Ok(stored.then_some(Settlement::Done));
+        }
+        let (session, turn) = (self.seat.session(), self.seat.me().turn);
+        let stopping = self.shop.agents.cancel(session, turn, None).await;
+        if !self.seat.say(vec![cancelled]).await? {
+            return Ok(None);
+        }
+        stopping.stored();
+        Ok(Some(Settlement::Done))
     }
 
     /// Gives the turn up, after it was filed for a person to look at: who crashes
@@ -243,11 +247,12 @@ impl Attempt<'_> {
     }
 
     fn started(&self) -> Event {
-        let Job { messages, resume, replaces, .. } = &self.delivery.job;
+        let Job { messages, resume, replaces, behind, .. } = &self.delivery.job;
         event::Kind::Started(Started {
             input: messages.last().map(|it| it.content.clone()).unwrap_or_default(),
             resumes: resume.as_ref().map(|it| it.turn_id.clone()).unwrap_or_default(),
             replaces: replaces.clone(),
+            behind: behind.clone(),
         })
         .into()
     }

@@ -231,7 +231,7 @@ impl Call {
 }
 
 /// Whether asking again cannot help.
-fn is_final(status: &Status) -> bool {
+pub(crate) fn is_final(status: &Status) -> bool {
     match status.code() {
         Code::InvalidArgument
         | Code::NotFound

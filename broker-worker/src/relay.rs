@@ -293,7 +293,7 @@ impl Relay<'_> {
     async fn cancel(&mut self, unsaid: Words) -> Result<Ended> {
         self.watch = None;
         let (session, turn) = (self.seat.session(), self.seat.me().turn);
-        self.agents.cancel(session, turn, self.asked.at()).await;
+        let stopping = self.agents.cancel(session, turn, self.asked.at()).await;
         let mut last = vec![unsaid];
         while !self.pending.is_empty() {
             last.push(self.pending.take());
@@ -309,10 +309,15 @@ impl Relay<'_> {
             while !self.seat.say(words.clone()).await? {
                 match self.seat.look_again().await? {
                     Standing::Mine | Standing::Cancelled => {}
-                    Standing::Fenced | Standing::Over => return Ok(Ended::Fenced),
+                    Standing::Fenced => return Ok(Ended::Fenced),
+                    Standing::Over => {
+                        stopping.stored();
+                        return Ok(Ended::Fenced);
+                    }
                 }
             }
         }
+        stopping.stored();
         Ok(Ended::Stored)
     }
 }

@@ -56,7 +56,7 @@ impl Turn {
     fn event(&mut self, at: Sequence, index: u32, kind: &event::Kind) {
         use event::Kind as K;
         match kind {
-            K::Started(Started { input, resumes, replaces: _ }) => {
+            K::Started(Started { input, resumes, replaces: _, behind: _ }) => {
                 self.whole = true;
                 self.question = question(input, !resumes.is_empty());
             }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -87,6 +88,8 @@ pub(crate) struct Agent {
     pub(crate) script: Arc<Mutex<Vec<Vec<Line>>>>,
     pub(crate) heard: Arc<Mutex<Heard>>,
     pub(crate) hung_up: Arc<watch::Sender<usize>>,
+    /// So many cancels are still lost on them.
+    pub(crate) deaf: Arc<AtomicU32>,
 }
 
 /// Notices that the caller has gone.
@@ -120,9 +123,13 @@ impl Agent {
         Ok(said.boxed())
     }
 
-    fn cancel(&self, request: CancelRequest) -> Bytes {
+    fn cancel(&self, request: CancelRequest) -> Result<Bytes, Status> {
         self.heard.lock().unwrap().cancels.push((self.number, request.turn_id));
-        CancelResponse { found: true }.encode_to_vec().into()
+        let lost = |left: u32| left.checked_sub(1);
+        if self.deaf.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lost).is_ok() {
+            return Err(Status::unavailable("not now"));
+        }
+        Ok(CancelResponse { found: true }.encode_to_vec().into())
     }
 }
 
@@ -196,7 +203,7 @@ impl UnaryService<CancelRequest> for Cancelling {
     type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<CancelRequest>) -> Self::Future {
-        ready(Ok(Response::new(self.0.cancel(request.into_inner())))).boxed()
+        ready(self.0.cancel(request.into_inner()).map(Response::new)).boxed()
     }
 }
 

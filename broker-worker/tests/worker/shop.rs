@@ -1,6 +1,7 @@
 //! One session, one worker, one scripted agent, and what a test looks at.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ impl Shop {
             script: Arc::new(Mutex::new(script)),
             heard: Arc::new(Mutex::new(Heard::default())),
             hung_up: Arc::new(watch::Sender::new(0)),
+            deaf: Arc::default(),
         };
         let (life, mut places) = (Lifecycle::new(), Vec::new());
         for number in 0..agents {
@@ -196,9 +198,19 @@ impl Shop {
 
     /// Waits until an agent was told to stop.
     pub(crate) async fn until_cancelled(&self) {
-        while self.cancels().is_empty() {
+        self.until_told(1).await;
+    }
+
+    /// Waits until agents were told so often.
+    pub(crate) async fn until_told(&self, times: usize) {
+        while self.cancels().len() < times {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The next cancels are lost on the agents.
+    pub(crate) fn lose_cancels(&self, many: u32) {
+        self.agent.deaf.store(many, Ordering::Relaxed);
     }
 }
 

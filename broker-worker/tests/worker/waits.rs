@@ -145,6 +145,40 @@ async fn a_cancel_waits_for_the_agent_that_runs_the_turn_only() {
     assert_eq!(shop.cancels(), [turn.to_string()]);
 }
 
+#[tokio::test]
+async fn an_agent_on_whom_a_cancel_was_lost_is_told_again_once_the_end_is_stored() {
+    let shop = Shop::new(vec![vec![text(1, "kept"), Line::Hold]]).await;
+    shop.lose_cancels(3);
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    shop.until(|events| spoken(events) == "kept").await;
+    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {})).await;
+    assert_eq!(shop.until_end(&turn).await.1.ending(), Ending::Cancelled);
+    shop.until_told(4).await;
+    assert_eq!(shop.cancels(), vec![turn.to_string(); 4]);
+}
+
+#[tokio::test]
+async fn an_agent_is_told_again_of_a_turn_that_another_attempt_ended_or_that_failed() {
+    let shop = Shop::new(vec![]).await;
+    shop.lose_cancels(1);
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.say(&turn, 0, event::Kind::Started(proto::Started::default())).await;
+    shop.say(&turn, 0, event::Kind::CancelRequested(CancelRequested {})).await;
+    shop.work();
+    assert_eq!(shop.until_end(&turn).await.1.ending(), Ending::Cancelled);
+    shop.until_told(2).await;
+
+    let mut shop = Shop::new(vec![vec![text(1, "x"), Line::Hold]]).await;
+    shop.times.silence = Duration::from_millis(200);
+    shop.lose_cancels(1);
+    let turn = shop.submit(Admission::IfEmpty).await;
+    shop.work();
+    assert_eq!(shop.until_end(&turn).await.1.ending(), Ending::Failed);
+    shop.until_told(2).await;
+    assert_eq!(shop.cancels(), vec![turn.to_string(); 2]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_never_rests_leaves_a_distant_writer_room_to_stop_it() {
     let flood = vec![text(1, "x"), Line::Flood(2, 300_000), completed(300_002)];

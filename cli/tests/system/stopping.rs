@@ -1,17 +1,18 @@
 //! How the processes stop: they drain, they say what they wait for, and their
-//! exit code says how it went.
+//! exit code says how it went. Also how a turn stops whose agent is held.
 
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
-use testkit::model::{FakeModel, Script};
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use testkit::model::{Ending, FakeModel, Script};
 use testkit::nats::Server;
 use testkit::process::Weir;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::stage::{Client, is_end, said, text, weir};
+use crate::stage::{Client, Fleet, is_end, said, text, weir};
 
 /// Less than the grace, and far more than an idle process needs.
 const SOON: Duration = Duration::from_secs(10);
@@ -145,5 +146,44 @@ async fn the_codes_are_in_the_help_and_a_wrong_grace_is_wrong_usage() -> Result<
         let (code, _) = Weir::run(weir(&[role, "--grace", "soon"])).await?;
         assert_eq!(code, Some(2));
     }
+    Ok(())
+}
+
+/// What a page that is loaded now is told of the session's first turn.
+async fn loaded(client: &Client) -> Result<(String, String)> {
+    let request = client.get("/v1/sessions/s/turns").query(&[("userId", "test_user")]);
+    let page: Value = request.send().await?.error_for_status()?.json().await?;
+    let turn = page["turns"].get(0).context("a turn")?;
+    let said = turn["messages"].as_array().context("messages")?.last().context("an answer")?;
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    Ok((text(&turn["status"]), text(&said["content"])))
+}
+
+#[tokio::test]
+async fn an_agent_that_was_held_when_its_turn_was_stopped_leaves_the_model_when_it_wakes()
+-> Result<()> {
+    let fleet = Fleet::start().await?;
+    let client = fleet.client(0)?;
+    let held = Script { tokens: Some(20), hold_after: Some(10), ..Script::default() };
+    let mut stream = client.ask("s", &held.question()).await?;
+    let mut frames = stream.read_until(|it| text(std::slice::from_ref(it)).contains("t9 ")).await?;
+    fleet.agent.pause()?;
+    assert_eq!(client.cancel("s", None).await?.status(), 202);
+    frames.extend(stream.read_all().await?);
+    assert!(frames.last().is_some_and(|it| it.is("cancelled")), "{:?}", frames.last());
+    assert_eq!(fleet.model.calls()[0].ending, Ending::Open, "the agent stands still");
+
+    fleet.agent.resume()?;
+    // Long before the agent would give up a turn that nobody reads.
+    let call = timeout(SOON, fleet.model.wait_for_hangup()).await??;
+    assert_eq!(call.ending, Ending::HungUp);
+    fleet.model.release();
+    let next = client.ask("s", "And now?").await?.read_until(is_end).await?;
+    assert!(next.last().is_some_and(|it| it.is("completed")), "{next:?}");
+    assert_eq!(loaded(&client).await?, ("cancelled".to_owned(), said(10)));
+    let shown = fleet.model.calls().last().context("a call")?.body["messages"].clone();
+    let answers = shown.as_array().context("messages")?.iter();
+    let answers: Vec<_> = answers.filter(|it| it["role"] == "assistant").collect();
+    assert!(answers.iter().all(|it| it["content"] == text(&frames)), "{shown}");
     Ok(())
 }
