@@ -1,5 +1,5 @@
 //! Answers with sentences taken word for word from the knowledge base, each
-//! with its place. Needs no key and no network.
+//! with its place behind it. Needs no key and no network.
 //!
 //! Says so when nothing there is about the question. Ignores the history.
 
@@ -90,18 +90,17 @@ fn tell(found: &[Found], question: &str) -> Vec<Said> {
         let nothing = if is_chinese(question) { NOTHING_CHINESE } else { NOTHING };
         pieces(nothing, &mut said);
     }
-    let mut places: Vec<Place<'_>> = Vec::new();
     let mut before: Option<&Found> = None;
-    for it in found {
-        pieces(&joined(before, it), &mut said);
-        let place = place(it);
-        let known = places.iter().position(|known| *known == place);
-        let number = known.unwrap_or(places.len()) + 1;
-        if known.is_none() {
-            places.push(place);
+    for taken in found.chunk_by(together) {
+        let [.., last] = taken else { continue };
+        for it in taken {
+            pieces(&joined(before, it), &mut said);
+            before = Some(it);
         }
-        said.push(Said::Citation(citation(it, number)));
-        before = Some(it);
+        let quote = quote(taken);
+        pieces(behind(last, &quote), &mut said);
+        // The number in the conversation stands where this is said.
+        said.push(Said::Citation(citation(last, quote)));
     }
     let output = said.iter().filter(|it| matches!(it, Said::Text(_))).count();
     said.push(Said::Usage(Usage {
@@ -114,20 +113,47 @@ fn tell(found: &[Found], question: &str) -> Vec<Said> {
     said
 }
 
-type Place<'a> = (&'a str, &'a str, (u32, u32));
-
-fn place(found: &Found) -> Place<'_> {
+fn place(found: &Found) -> (&str, &str, (u32, u32)) {
     (&found.source, &found.heading, found.sentence.lines)
 }
 
-fn citation(found: &Found, number: usize) -> Citation {
+/// Whether the second sentence goes on in the same lines as the first one.
+fn together(one: &Found, next: &Found) -> bool {
+    place(one) == place(next)
+        && one.sentence.block == next.sentence.block
+        && next.sentence.form != Form::Code
+}
+
+/// What was taken from one place, as it stands in the answer.
+fn quote(taken: &[Found]) -> String {
+    let mut quote = String::new();
+    for it in taken {
+        if !quote.is_empty() {
+            quote.push_str(between(&quote));
+        }
+        quote.push_str(&it.sentence.text);
+    }
+    quote
+}
+
+/// What parts a text from the sentence behind it.
+fn between(text: &str) -> &'static str {
+    if is_chinese(text) { "" } else { " " }
+}
+
+/// What parts what was taken from its mark.
+fn behind(last: &Found, quote: &str) -> &'static str {
+    if last.sentence.form == Form::Code { "\n" } else { between(quote) }
+}
+
+fn citation(found: &Found, quote: String) -> Citation {
     Citation {
-        number: count(number),
+        number: 0,
         source: found.source.to_string(),
         heading: found.heading.to_string(),
         first_line: found.sentence.lines.0,
         last_line: found.sentence.lines.1,
-        quote: found.sentence.text.clone(),
+        quote,
     }
 }
 
@@ -149,8 +175,7 @@ fn joined(before: Option<&Found>, it: &Found) -> String {
     let (last, this) = (&before.sentence, &it.sentence);
     let listed = |form| matches!(form, Form::Item | Form::Columns | Form::Row);
     if same_passage && last.block == this.block && this.form != Form::Code {
-        let space = if is_chinese(&last.text) { "" } else { " " };
-        return format!("{space}{}", this.text);
+        return format!("{}{}", between(&last.text), this.text);
     }
     let gap = if same_passage && listed(last.form) && listed(this.form) { "\n" } else { "\n\n" };
     format!("{gap}{words}")

@@ -38,10 +38,12 @@ pub(crate) struct Past {
     /// What the other turns said, oldest first, without what the summary stands
     /// for.
     pub(crate) messages: Vec<Message>,
+    /// The turns that were there when this one began, and stay.
+    turns: Vec<String>,
     /// Where each turn ends in `messages`, and its id.
     ends: Vec<(usize, String)>,
     /// What was said before the question whose place this turn takes, if that
-    /// was the first.
+    /// was the first; or before this one's, as an earlier run of it stored it.
     pub(crate) history: Vec<Message>,
     /// What stands for everything before `messages`.
     pub(crate) summary: Summary,
@@ -97,9 +99,13 @@ impl Past {
         let own = transcript.position(turn);
         let later = own.is_some_and(|at| at + 1 < transcript.turns.len());
         let over = later || transcript.replaced.iter().any(|it| it == turn);
+        // Where this turn is stored, the one whose place it took is gone, and it
+        // has the history itself.
+        let history = own.map(|at| transcript.turns[at].history().to_vec());
         transcript.turns.retain(|it| it.turn_id != turn);
         let mut past = Self {
             stored: own.is_some(),
+            history: history.unwrap_or_default(),
             refused: over.then_some(Refused::Over),
             interrupted: transcript
                 .turns
@@ -143,6 +149,7 @@ impl Past {
         let Transcript { turns, summary: text, summarized: turn, summarized_messages, .. } =
             transcript;
         self.known = !turns.is_empty();
+        self.turns = turns.iter().map(|it| it.turn_id.clone()).collect();
         self.summary = Summary { text, turn, messages: summarized_messages };
         for source in turns.iter().flat_map(|it| &it.sources) {
             self.sources.retain(|known| known.number != source.number);
@@ -245,7 +252,10 @@ impl Transcripts {
             // Equal when it was this run whose answer did not come.
             return Ok(own == turn);
         }
-        if transcript.replacements != past.replacements {
+        let needs = past.turns.iter().chain([&turn.turn_id]);
+        if transcript.replacements != past.replacements
+            && (past.cut.is_some() || cut::may_be_gone(&transcript, needs))
+        {
             tracing::info!(?session, turn = turn.turn_id, "turns were replaced while it ran");
             return Ok(false);
         }

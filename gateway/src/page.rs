@@ -25,7 +25,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// What the page never asks of a device, and nobody may ask through it.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
-    "accelerometer=(), autoplay=(), bluetooth=(), camera=(), display-capture=(), geolocation=(), \
+    "accelerometer=(), autoplay=(), camera=(), display-capture=(), geolocation=(), \
      gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), \
      publickey-credentials-get=(), serial=(), usb=(), xr-spatial-tracking=()",
 );

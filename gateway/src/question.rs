@@ -130,6 +130,11 @@ impl Question {
         if let Some(replaces) = &mut body.replaces {
             let turn = replaces.parse::<TurnId>().map_err(|it| Refusal::field("replaces", it))?;
             *replaces = turn.to_string();
+            if body.admission == Admission::Enqueue {
+                let why = "must be reject or interrupt with `replaces`: what waits before the \
+                           question would come between it and its place";
+                return Err(Refusal::field("admission", why));
+            }
         }
         let admission = body.admission;
         Ok(Self::new(session, body, key, admission))
@@ -401,6 +406,11 @@ mod tests {
             (r#""userId":"u","input":"x","admission":"now""#.to_owned(), "admission"),
             (r#""userId":"u","input":"x","replaces":"the last""#.to_owned(), "replaces"),
             (r#""userId":"u","input":"x","replaces":"""#.to_owned(), "replaces"),
+            (
+                r#""userId":"u","input":"x","replaces":"0198c0de-0000-7000-8000-00000000000a","admission":"enqueue""#
+                    .to_owned(),
+                "admission",
+            ),
         ] {
             let refusal = format!("{:?}", body(&format!("{{{json}}}")).unwrap_err());
             assert!(refusal.contains(&format!("field: {field:?}")), "{field}: {refusal}");

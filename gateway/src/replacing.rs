@@ -1,34 +1,44 @@
-//! Asking in an earlier turn's place: whether the session has such a turn, and
-//! where it stands.
+//! Asking in an earlier turn's place: whether the session has such a turn, where
+//! it stands, and when the question may join.
 //!
-//! Refuses at once what the session does not have, or no longer, and what has not
-//! ended and is not stopped by the question. The agent decides again when the turn
-//! begins: of two that come through here at the same time, the later one may end
-//! as `failed`.
+//! Refuses at once what the session does not have, or no longer, and every
+//! question while the session has an unfinished turn, but the very one that is
+//! replaced when the question stops it: nothing may come between the turn that
+//! the user saw last and the new one. The agent decides again when the turn
+//! begins.
 
-use broker::{Log, Pending, Stored};
-use proto::{Job, Session, SessionState, Status, Transcript, TurnId, event};
+use std::time::Duration;
+
+use broker::{Error, Log, Pending, Sequence, Stored};
+use proto::{Ending, Job, Session, SessionState, Transcript, TurnId, event};
+use tokio::time::sleep;
 
 use crate::edge::Edge;
 use crate::problem::{Code, Refusal};
 use crate::question::{Admission, Question};
+use crate::submit::join;
 use crate::transcript::transcript;
 use crate::turn::{began, turn_of};
 
-/// The question with the place that it takes; `None` when it takes none.
-pub(crate) async fn placed(edge: &Edge, question: &Question) -> Result<Option<Question>, Refusal> {
-    let Ok(turn) = question.job.replaces.parse::<TurnId>() else { return Ok(None) };
+/// How long, and how often, a read may lag behind the last entry.
+const LAG: (Duration, u32) = (Duration::from_millis(20), 50);
+
+/// The question with the place that it takes, and on which condition it may join
+/// the queue: what was looked at is then still so.
+pub(crate) async fn placed(
+    edge: &Edge,
+    question: &Question,
+    turn: TurnId,
+) -> Result<(Question, broker::Admission), Refusal> {
     let session = &question.session;
     // In this order: a job that is gone has left its end in the log, and a turn
     // that has ended there stands in the transcript.
     let pending = edge.broker.queue.pending(session).await?;
-    let last = edge.broker.log.last(session).await?.filter(|it| !it.entry.is_tombstone());
+    let last = edge.broker.log.last(session).await?;
     let state = last.as_ref().and_then(|it| it.entry.state.as_ref());
-    if !may(state, &pending, turn, question.admission) {
-        let detail =
-            "the turn to be replaced has not ended; stop it first, or ask with `interrupt`";
-        return Err(Refusal::new(Code::TurnInProgress, detail).about(turn));
-    }
+    let admission = may(state, &pending, turn, question.admission);
+    let admission = admission.map_err(|it| Refusal::from(Error::Busy).about(it))?;
+    let last = last.filter(|it| !it.entry.is_tombstone());
     let transcript = transcript(edge, session).await?;
     let mut job = question.job.clone();
     if !in_transcript(&transcript, &mut job) {
@@ -40,26 +50,26 @@ pub(crate) async fn placed(edge: &Edge, question: &Question) -> Result<Option<Qu
         };
         in_the_place_of(&transcript, &stood, &mut job);
     }
-    Ok(Some(Question { job, ..question.clone() }))
+    Ok((Question { job, ..question.clone() }, admission))
 }
 
-/// Whether a turn may be replaced as far as the queue goes: it has ended, or is
-/// the one that the question stops.
+/// How a question may join the session in the place of `turn`, or the turn that
+/// is in its way: any that is unfinished, but the one that it replaces and stops.
 fn may(
     state: Option<&SessionState>,
     pending: &[Pending],
     turn: TurnId,
     admission: Admission,
-) -> bool {
-    let running = state.filter(|it| it.status() == Status::Running).and_then(turn_of);
-    let ended = state.and_then(turn_of).filter(|_| running.is_none());
-    let waiting = pending.iter().map(|it| it.turn).filter(|it| ended != Some(*it));
-    let mut unfinished = running.into_iter().chain(waiting);
-    match unfinished.next() {
-        Some(first) if first == turn => admission != Admission::Enqueue,
-        Some(_) => unfinished.all(|it| it != turn),
-        None => true,
-    }
+) -> Result<broker::Admission, TurnId> {
+    let waiting: Vec<_> = pending.iter().map(|it| (it.sequence, it.turn)).collect();
+    join(state, &waiting).or_else(|in_the_way| match waiting.last() {
+        Some((sequence, newest))
+            if admission == Admission::Interrupt && (in_the_way, *newest) == (turn, turn) =>
+        {
+            Ok(broker::Admission::IfLast(*sequence))
+        }
+        Some(_) | None => Err(in_the_way),
+    })
 }
 
 /// Names the turn that is in the transcript, or the one that asked what it
@@ -76,8 +86,9 @@ struct Stood {
     replaces: String,
     behind: Option<String>,
     resumes: String,
-    /// It has ended, and nothing of it was stored.
-    ended: bool,
+    /// It has failed, and nothing of it was stored: nor will be. What was stopped
+    /// may be stored late.
+    failed: bool,
 }
 
 /// The same of a turn that is the session's last, or is unfinished.
@@ -87,32 +98,46 @@ async fn stood(
     (last, pending): (Option<&Stored>, &[Pending]),
     turn: TurnId,
 ) -> Result<Option<Stood>, Refusal> {
+    let state = last.and_then(|it| it.entry.state.as_ref());
+    let failed = state.is_some_and(|it| turn_of(it) == Some(turn) && it.ending() == Ending::Failed);
+    // Also of one that has ended, and whose job is on its way out.
     if let Some(Pending { job, .. }) = pending.iter().find(|it| it.turn == turn) {
         let Job { replaces, behind, resume, .. } = job.clone();
         let resumes = resume.map(|it| it.turn_id).unwrap_or_default();
-        return Ok(Some(Stood { replaces, behind, resumes, ended: false }));
+        return Ok(Some(Stood { replaces, behind, resumes, failed }));
     }
     let Some(begins) = began(last, turn) else { return Ok(None) };
-    let read = log.read(session, begins.before(), 1).await?;
-    let events = read.into_iter().flat_map(|it| it.entry.events);
-    let mut started = events.filter_map(|it| match it.kind {
+    let Some(first) = at(log, session, begins).await? else { return Ok(None) };
+    let mut events = first.entry.events.into_iter().filter_map(|it| match it.kind {
         Some(event::Kind::Started(started)) => Some(started),
         Some(_) | None => None,
     });
-    let started = started.next().unwrap_or_default();
-    let (replaces, resumes) = (started.replaces, started.resumes);
-    Ok(Some(Stood { replaces, behind: None, resumes, ended: true }))
+    let proto::Started { replaces, behind, resumes, .. } = events.next().unwrap_or_default();
+    Ok(Some(Stood { replaces, behind, resumes, failed }))
+}
+
+/// The entry at this place; `None` when it is no longer kept. A copy of the log
+/// may lag.
+async fn at(log: &dyn Log, session: &Session, place: Sequence) -> broker::Result<Option<Stored>> {
+    for _ in 0..LAG.1 {
+        if let Some(read) = log.read(session, place.before(), 1).await?.into_iter().next() {
+            return Ok(Some(read).filter(|it| it.sequence == place));
+        }
+        sleep(LAG.0).await;
+    }
+    Err(Error::Unavailable("the copy of the log that answers is behind".to_owned()))
 }
 
 /// Says where a turn stood that the transcript does not have: at the end, unless
-/// it was to take the place of another one, or had resumed one. Where it left that
-/// one untouched, that one is meant; what is still to be stopped may yet replace it.
+/// it was to take the place of another one, or had resumed one. Where it failed and
+/// left that one untouched, that one is meant; what was stopped, or is still to
+/// be, may yet replace it.
 fn in_the_place_of(transcript: &Transcript, stood: &Stood, job: &mut Job) {
     let behind = |place: usize| match place.checked_sub(1) {
         Some(before) => transcript.turns[before].turn_id.clone(),
         None => String::new(),
     };
-    let left = if stood.ended { transcript.place(&stood.replaces, None) } else { None };
+    let left = if stood.failed { transcript.place(&stood.replaces, None) } else { None };
     if let Some(first) = transcript.place(&stood.resumes, None).or(left) {
         job.replaces.clone_from(&transcript.turns[first].turn_id);
     } else if let Some(place) = transcript.place(&stood.replaces, stood.behind.as_deref()) {
@@ -125,36 +150,45 @@ fn in_the_place_of(transcript: &Transcript, stood: &Stood, job: &mut Job) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use broker::Sequence;
-    use proto::TranscriptTurn;
+    use proto::{Status, TranscriptTurn};
 
     fn id(n: u8) -> TurnId {
         format!("00000000-0000-7000-8000-0000000000{n:02}").parse().unwrap()
     }
 
     #[test]
-    fn only_what_has_ended_or_is_stopped_by_the_question_may_be_replaced() {
+    fn only_a_session_with_nothing_unfinished_but_what_is_stopped_lets_a_turn_be_replaced() {
         use Admission::{Enqueue, Interrupt, Reject};
+        use broker::Admission::{IfEmpty, IfLast};
         let state = |status: Status| SessionState {
             status: status.into(),
             turn_id: id(1).to_string(),
             ..SessionState::default()
         };
         let (idle, runs) = (Some(state(Status::Idle)), Some(state(Status::Running)));
+        let last = |n: u8| Ok(IfLast(Sequence(n.into())));
         for (state, pending, turn, admission, expected) in [
-            (&None, vec![], 1, Reject, true),
-            (&idle, vec![], 1, Enqueue, true),
-            (&idle, vec![1], 1, Enqueue, true),
-            (&idle, vec![1, 2], 2, Enqueue, false),
-            (&idle, vec![1, 2], 2, Interrupt, true),
-            (&idle, vec![1, 2, 3], 3, Interrupt, false),
-            (&idle, vec![2], 1, Enqueue, true),
-            (&runs, vec![1], 1, Enqueue, false),
-            (&runs, vec![1], 1, Interrupt, true),
-            // Refused later, as whatever is asked of a session with a running turn.
-            (&runs, vec![1], 1, Reject, true),
-            (&runs, vec![1, 2], 2, Interrupt, false),
-            (&runs, vec![1, 2], 3, Interrupt, true),
+            (&None, vec![], 1, Reject, Ok(IfEmpty)),
+            (&idle, vec![], 1, Interrupt, Ok(IfEmpty)),
+            (&idle, vec![1], 1, Reject, last(1)),
+            (&idle, vec![1], 1, Interrupt, last(1)),
+            (&idle, vec![1], 9, Interrupt, last(1)),
+            (&idle, vec![1, 2], 2, Reject, Err(id(2))),
+            (&idle, vec![1, 2], 2, Interrupt, last(2)),
+            (&idle, vec![1, 2], 1, Interrupt, Err(id(2))),
+            (&idle, vec![1, 2, 3], 3, Interrupt, Err(id(2))),
+            (&idle, vec![1, 2, 3], 2, Interrupt, Err(id(2))),
+            (&idle, vec![2], 1, Reject, Err(id(2))),
+            (&idle, vec![2], 1, Interrupt, Err(id(2))),
+            (&runs, vec![1], 1, Enqueue, Err(id(1))),
+            (&runs, vec![1], 1, Reject, Err(id(1))),
+            (&runs, vec![1], 1, Interrupt, last(1)),
+            (&runs, vec![1], 9, Interrupt, Err(id(1))),
+            (&runs, vec![1, 2], 1, Interrupt, Err(id(1))),
+            (&runs, vec![1, 2], 2, Interrupt, Err(id(1))),
+            (&runs, vec![1, 2], 3, Interrupt, Err(id(1))),
+            // It began after the jobs were read: the queue refuses.
+            (&runs, vec![], 1, Interrupt, Ok(IfEmpty)),
         ] {
             let waits =
                 |n: u8| Pending { sequence: Sequence(n.into()), turn: id(n), job: Job::default() };
@@ -169,12 +203,18 @@ mod tests {
         let turn = |n: u8| TranscriptTurn { turn_id: id(n).to_string(), ..Default::default() };
         let transcript = Transcript { turns: (1..=3).map(turn).collect(), ..Default::default() };
         let name = |n: u8| if n == 0 { String::new() } else { id(n).to_string() };
-        for (replaces, behind, resumes, ended, expected) in [
+        for (replaces, behind, resumes, failed, expected) in [
             (0, None, 0, true, (9, Some(3))),
             (2, None, 0, true, (2, None)),
             (2, None, 0, false, (9, Some(1))),
             (1, None, 0, false, (9, Some(0))),
+            // As a log tells that is older than what `behind` says.
             (7, None, 0, true, (9, Some(3))),
+            // It failed before it took the place of one that was never stored.
+            (7, Some(1), 0, true, (9, Some(1))),
+            (7, Some(0), 0, true, (9, Some(0))),
+            // That one was stored after all.
+            (2, Some(1), 0, true, (2, None)),
             (7, Some(1), 0, false, (9, Some(1))),
             (7, Some(0), 0, false, (9, Some(0))),
             (0, None, 3, true, (3, None)),
@@ -183,7 +223,7 @@ mod tests {
         ] {
             let mut job = Job { replaces: name(9), ..Job::default() };
             let (replaces, behind, resumes) = (name(replaces), behind.map(name), name(resumes));
-            let stood = Stood { replaces, behind, resumes, ended };
+            let stood = Stood { replaces, behind, resumes, failed };
             let case = format!("{stood:?}");
             in_the_place_of(&transcript, &stood, &mut job);
             assert_eq!(

@@ -103,15 +103,9 @@ async fn submit_once(edge: &Arc<Edge>, question: &Question) -> Result<Standing, 
 
 async fn admit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
     edge.limits.turns.may(&edge.broker, &question.session).await?;
-    let placed = match replacing::placed(edge, question).await {
-        Ok(placed) => placed,
-        // The same question, a moment earlier, may have taken that place.
-        Err(refusal) if question.keyed => {
-            return known(edge, question).await?.ok_or(refusal);
-        }
-        Err(refusal) => return Err(refusal),
-    };
-    let question = placed.as_ref().unwrap_or(question);
+    if let Ok(turn) = question.job.replaces.parse() {
+        return submit_instead(edge, question, turn).await;
+    }
     if question.admission == Admission::Reject {
         return submit_alone(edge, question).await;
     }
@@ -123,6 +117,37 @@ async fn admit(edge: &Edge, question: &Question) -> Result<Standing, Refusal> {
         Some(standing) => Ok(standing),
         None => Err(Refusal::from(Error::Busy)),
     }
+}
+
+/// Submits a question in the place of `turn`, if the session is still as it was
+/// looked at.
+async fn submit_instead(
+    edge: &Edge,
+    question: &Question,
+    turn: TurnId,
+) -> Result<Standing, Refusal> {
+    for _ in 0..TRIES {
+        let (placed, admission) = match replacing::placed(edge, question, turn).await {
+            Ok(placed) => placed,
+            // The same question, a moment earlier, may have taken that place.
+            Err(refusal) if question.keyed => {
+                return known(edge, question).await?.ok_or(refusal);
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        match place(edge, &placed, admission).await? {
+            Some(standing @ (Standing::New | Standing::Unfinished)) => {
+                make_way(edge, &placed).await?;
+                return Ok(standing);
+            }
+            Some(standing) => return Ok(standing),
+            None => {}
+        }
+        if let Some(standing) = known(edge, question).await? {
+            return Ok(standing);
+        }
+    }
+    Err(Refusal::from(Error::Busy))
 }
 
 /// Stops what runs before an interrupting question, once that is in the queue:
@@ -166,7 +191,7 @@ async fn submit_alone(edge: &Edge, question: &Question) -> Result<Standing, Refu
 /// How a question may join a session that seemed busy, or the turn that is in
 /// its way. The job of a turn that has ended is none: its acknowledgement is
 /// under way.
-fn join(
+pub(crate) fn join(
     state: Option<&SessionState>,
     pending: &[(Sequence, TurnId)],
 ) -> Result<broker::Admission, TurnId> {

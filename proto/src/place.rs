@@ -30,8 +30,11 @@ impl Transcript {
     /// The turn in which the question was asked that the one at this place answers.
     fn asked(&self, at: usize) -> usize {
         let resumes = |at: &usize| {
-            let first = self.turns[*at].messages.first();
-            self.turns[at - 1].interrupted && first.is_some_and(|it| it.role != "user")
+            let TranscriptTurn { messages, resumes, .. } = &self.turns[*at];
+            // One that said nothing has no message to tell by.
+            let asked_nothing =
+                messages.first().map_or(!resumes.is_empty(), |it| it.role != "user");
+            self.turns[at - 1].interrupted && asked_nothing
         };
         (1..=at).rev().find(|it| !resumes(it)).unwrap_or_default()
     }
@@ -94,6 +97,16 @@ mod tests {
         ] {
             assert_eq!(transcript.place(replaces, behind), place, "{replaces} {behind:?}");
         }
+    }
+
+    #[test]
+    fn a_turn_that_decided_and_said_nothing_stands_where_the_question_was_asked() {
+        let decides = |id: &str| TranscriptTurn { resumes: "b".to_owned(), ..turn(id, &[]) };
+        let asks = ["user", "assistant"];
+        let turns = vec![turn("a", &asks), waits(turn("b", &asks)), waits(decides("c"))];
+        let turns = [turns, vec![decides("d")]].concat();
+        let transcript = Transcript { turns, ..Transcript::default() };
+        assert_eq!(["b", "c", "d"].map(|it| transcript.place(it, None)), [Some(1); 3]);
     }
 
     #[test]

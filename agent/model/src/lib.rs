@@ -71,7 +71,8 @@ pub enum Said {
     Text(String),
     /// More of the thoughts behind it.
     Reasoning(String),
-    /// Where the text just said comes from.
+    /// Where the text just said comes from. Its number is the conversation's to
+    /// give, which marks the place.
     Citation(Citation),
     /// More of a tool call that is not whole yet came: nothing to show, but no
     /// silence either. Said each time that something of a call comes.

@@ -167,6 +167,11 @@ impl<'a> Turn<'a> {
         let kept = |it: &str| if interrupted { it.to_owned() } else { String::new() };
         TranscriptTurn {
             turn_id: self.question.key.turn.to_string(),
+            resumes: self
+                .question
+                .resume
+                .as_ref()
+                .map_or_else(String::new, |it| it.turn_id.clone()),
             messages,
             at: Some(self.began),
             interrupted,

@@ -2,8 +2,8 @@
 //! where the text names a place, and usage says what the model was not shown.
 
 use model::{Failure, Said};
-use proto::Usage;
 use proto::ask_event::Kind;
+use proto::{Citation, Usage};
 
 use super::ask::Hear;
 use super::turn::Turn;
@@ -53,6 +53,12 @@ impl<'a> Voice<'a> {
         }
         Ok(())
     }
+
+    /// Marks where the words before it come from, as other models do themselves.
+    fn place(&self, citation: Citation) -> Result<(), Failure> {
+        let numbered = self.turn.found(vec![citation]);
+        numbered.iter().try_for_each(|it| self.text(format!("[{}]", it.number)))
+    }
 }
 
 impl Hear for Voice<'_> {
@@ -60,7 +66,7 @@ impl Hear for Voice<'_> {
         match said {
             Said::Text(text) => self.text(text),
             Said::Reasoning(text) => self.turn.say(Kind::Reasoning(text)),
-            Said::Citation(citation) => self.turn.say(Kind::Citation(citation)),
+            Said::Citation(citation) => self.place(citation),
             Said::Usage(usage) => self.usage(usage),
             Said::Composing | Said::ToolCall(_) | Said::Finished(_) => Ok(()),
         }

@@ -44,6 +44,15 @@ impl Cut {
     }
 }
 
+/// Whether another turn has taken the place of any of these; where what is
+/// remembered of that has been cut, nobody knows that it has not.
+pub(super) fn may_be_gone<'a>(
+    transcript: &Transcript,
+    mut turns: impl Iterator<Item = &'a String>,
+) -> bool {
+    transcript.replaced.len() >= MAX_REPLACED || turns.any(|it| transcript.replaced.contains(it))
+}
+
 /// The transcript without what goes for a turn. `None` when another turn was
 /// stored since that one began.
 pub(super) fn made(

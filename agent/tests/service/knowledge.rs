@@ -57,6 +57,7 @@ async fn an_answer_is_taken_from_the_passage_word_for_word_with_its_place() {
     assert_eq!(first.heading, "Otters > Food");
     assert_eq!((first.first_line, first.last_line), (5, 6));
     assert_eq!(first.quote, quote);
+    assert!(answer.text()[quote.len()..].starts_with(" [1]"), "{}", answer.text());
     assert!(answer.completed());
     assert!(answer.events.len() > 12, "it is streamed");
 }
@@ -153,6 +154,10 @@ async fn the_built_in_documentation_answers_about_weir_in_both_languages() {
         for citation in &cited {
             let at = text.find(&citation.quote).expect("every quote is in the answer");
             text.replace_range(at..at + citation.quote.len(), "");
+            let mark = format!("[{}]", citation.number);
+            let behind =
+                text[at..].trim_start().strip_prefix(&mark).expect("its mark is behind it");
+            text = format!("{}{behind}", &text[..at]);
         }
         assert!(text.trim().is_empty(), "and nothing else is: {text}");
     }

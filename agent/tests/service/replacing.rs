@@ -111,6 +111,27 @@ async fn the_history_that_came_with_the_first_question_stays_unless_another_one_
     assert_eq!(shown(&world), ["anew", "other"]);
 }
 
+#[tokio::test]
+async fn the_history_outlives_an_agent_that_stored_the_new_first_turn_and_did_not_say_so() {
+    let records = records().await;
+    let world = World::with(|_| {}, Arc::clone(&records)).await;
+    let mut first = says("answer");
+    first.messages.splice(..0, [message("user", "before"), message("assistant", "indeed")]);
+    assert!(world.answer(first.clone()).await.completed());
+    let edited = instead(&first, question("edited"));
+    assert!(world.answer(edited.clone()).await.completed());
+    drop(world);
+    for _ in 0..2 {
+        // Asked once more by who did not hear its end.
+        let world = World::with(|_| {}, Arc::clone(&records)).await;
+        assert!(world.answer(edited.clone()).await.completed());
+        assert_eq!(shown(&world), ["before", "indeed", "edited"]);
+    }
+    let world = World::with(|_| {}, records).await;
+    assert!(world.answer(question("next")).await.completed());
+    assert_eq!(shown(&world)[..3], ["before", "indeed", "edited"]);
+}
+
 /// Counts once; then says how it went, with a pause behind the first words.
 fn counts() -> AskRequest {
     script(&Script {
@@ -209,6 +230,24 @@ async fn a_turn_that_waits_is_replaced_with_all_that_resumed_it_and_nobody_can_d
         assert_eq!(world.answer(late).await.failure(), ("decision_refused", false));
         assert_eq!(server.count(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_turn_that_decided_and_was_stopped_without_a_word_is_replaced_with_the_question() {
+    let (world, server) = with_tools(|_| {}).await;
+    let first = says("first");
+    assert!(world.answer(first.clone()).await.completed());
+    let held = calls(&[("a", "t__hold", json!({}))]);
+    let waits = script(&Script { tool_calls: held, ..Script::default() });
+    let waiting = pending(&world.answer(waits.clone()).await);
+    let resumed = deciding(&waits, vec![decision(&waiting[0], "accept")]);
+    let events = world.ask(resumed.clone()).await.unwrap();
+    server.wait_for_calls(1).await.unwrap();
+    assert!(world.cancel(&resumed).await);
+    let stopped = crate::world::Answer::read(events).await;
+    assert!(matches!(stopped.end(), Kind::Cancelled(_)), "{:?}", stopped.end());
+    assert!(world.answer(instead(&resumed, question("edited"))).await.completed());
+    assert_eq!(shown(&world), [&input(&first), "first", "edited"]);
 }
 
 #[tokio::test]

@@ -246,6 +246,41 @@ async fn the_history_that_a_session_began_with_stays_when_its_first_question_is_
 }
 
 #[tokio::test]
+async fn a_replacing_turn_that_was_stored_late_is_replaced_where_it_stands_or_was_to_stand() {
+    for late in [false, true] {
+        let world = World::new().await;
+        let stopped = world.run(4, Some(place_of(2))).await;
+        if late {
+            assert!(stopped.stores(&world, turn(4)).await);
+        }
+        let past = world.run(5, Some(Replaces { turn: id(4), behind: Some(name(1)) })).await;
+        assert!(past.refused.is_none());
+        assert_eq!(contents(&past), ["q1", "a1"]);
+        assert!(past.stores(&world, turn(5)).await);
+        assert_eq!(world.turns().await, [1, 5], "{late}");
+        assert!(!stopped.stores(&world, turn(4)).await, "{late}");
+        assert_eq!(world.turns().await, [1, 5], "{late}");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_turn_is_stored_late_although_a_later_one_was_replaced_meanwhile() {
+    for forgotten in [false, true] {
+        let world = World::new().await;
+        let stopped = world.run(4, None).await;
+        assert!(world.run(5, None).await.stores(&world, turn(5)).await);
+        assert!(world.run(6, Some(place_of(5))).await.stores(&world, turn(6)).await);
+        if forgotten {
+            let replaced = vec![name(60); 256];
+            world.put(&Transcript { replaced, ..world.stored().await }).await;
+        }
+        assert_eq!(stopped.stores(&world, turn(4)).await, !forgotten);
+        let kept: &[u8] = if forgotten { &[1, 2, 3, 6] } else { &[1, 2, 3, 4, 6] };
+        assert_eq!(world.turns().await, kept);
+    }
+}
+
+#[tokio::test]
 async fn what_is_remembered_of_replaced_turns_is_bounded() {
     let world = World::new().await;
     let many = (0..1_000).map(|n| format!("00000000-0000-7000-8000-{n:012}"));

@@ -307,5 +307,8 @@ async fn a_question_may_be_asked_in_the_place_of_an_earlier_one() {
     client.until("accepted").await;
     let _work = edge.work().await;
     let started = client.until("started").await.pop().unwrap();
-    assert_eq!(started["data"]["started"], json!({"input": "One, again?", "replaces": turn, "behind": ""}));
+    assert_eq!(
+        started["data"]["started"],
+        json!({"input": "One, again?", "replaces": turn, "behind": ""})
+    );
 }
