@@ -13,6 +13,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{ClientBuilder, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::ending::Misused;
 use crate::flags::Access;
 
 /// What is spoken above TLS.
@@ -21,6 +22,15 @@ const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 const CONNECT: Duration = Duration::from_secs(5);
 /// The most of a file that a key is looked for in, in bytes.
 const KEY_FILE: u64 = 16 * 1024;
+
+/// Where the gateway is that `--server` names.
+///
+/// Errors: that is no URL of HTTP; told without what is secret in it.
+pub(crate) fn base(server: &str) -> Result<Url, Misused> {
+    let usable = |it: &Url| matches!(it.scheme(), "http" | "https");
+    let wrong = || format!("--server {:?}: must be an http:// or https:// URL", shown(server));
+    server.parse().ok().filter(usable).ok_or_else(|| Misused(wrong()))
+}
 
 /// What sends requests to the gateway at `base`.
 ///
@@ -153,6 +163,15 @@ mod tests {
             ("canary@a", "a"),
         ] {
             assert_eq!(shown(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_a_url_of_http_names_a_gateway() {
+        assert!(base("http://a:1").is_ok() && base("https://a/below").is_ok());
+        for wrong in ["ftp://me:canary@a", "notaurl", "a:8080", "me:canary@a:80", ""] {
+            let error = base(wrong).unwrap_err().to_string();
+            assert!(error.contains("https://") && !error.contains("canary"), "{error}");
         }
     }
 

@@ -7,13 +7,14 @@ mod question;
 use std::io::IsTerminal as _;
 
 use serde_json::Value;
+use tokio::signal::unix::Signal;
 use uuid::Uuid;
 
-use crate::client::{Client, Question, Turn};
+use crate::client::{Client, Frame, Question, Turn};
 use crate::flags::Ask;
 use crate::{Ended, decide, ending, output, plain};
 
-pub(crate) use follow::{Show, back, cut, follow, interrupts};
+pub(crate) use follow::{Show, back, cut, follow, interrupts, taken};
 pub(crate) use prose::{Lines, Prose};
 
 pub(crate) async fn run(flags: Ask) -> Ended {
@@ -26,13 +27,17 @@ pub(crate) async fn run(flags: Ask) -> Ended {
     };
     let (model, system) = (flags.model, flags.system);
     let question = Question { model, system, ..Question::new(input) };
-    let turn = client.ask(&session, &question).await?;
+    let mut interrupts = interrupts()?;
+    let sending = client.ask(&session, &question);
+    let sent = (session.as_str(), "the question");
+    let Some(mut turn) = taken(&client, sent, sending, &mut interrupts).await? else {
+        return Ok(ending::stopped());
+    };
+    let mut prose = Prose::verbose(flags.verbose);
     let ended = match (flags.form.whole, flags.form.json) {
-        (true, json) => whole(&client, &session, turn, json).await?,
-        (false, true) => follow(&client, &session, turn, &mut Lines).await?,
-        (false, false) => {
-            follow(&client, &session, turn, &mut Prose::verbose(flags.verbose)).await?
-        }
+        (true, json) => whole((&client, &session), turn, json, &mut interrupts).await?,
+        (false, true) => follow(&client, &session, &mut turn, &mut Lines, &mut interrupts).await?,
+        (false, false) => follow(&client, &session, &mut turn, &mut prose, &mut interrupts).await?,
     };
     if flags.verbose || std::io::stderr().is_terminal() {
         output::aside(&format!("go on: weir ask --session {} …", decide::argument(&session)));
@@ -47,21 +52,28 @@ async fn latest(client: &Client) -> anyhow::Result<String> {
     session.map(str::to_owned).ok_or_else(|| anyhow::anyhow!("there is no session to go on with"))
 }
 
-/// Waits for the whole answer, and prints it once.
-async fn whole(client: &Client, session: &str, mut turn: Turn, json: bool) -> Ended {
-    let (id, mut stopping) = (turn.id().to_owned(), false);
-    let mut interrupts = interrupts()?;
-    let mut answered = std::pin::pin!(turn.whole());
-    let answer = loop {
-        tokio::select! {
-            biased;
-            _ = interrupts.recv() => {}
-            answer = &mut answered => break answer?,
+/// Waits for the turn's end, and prints the answer once.
+async fn whole(
+    (client, session): (&Client, &str),
+    mut turn: Turn,
+    json: bool,
+    interrupts: &mut Signal,
+) -> Ended {
+    let mut unseen = Unseen::default();
+    let code = follow(client, session, &mut turn, &mut unseen, interrupts).await?;
+    match unseen.ended.as_deref() {
+        // Somebody lost patience.
+        None => return Ok(code),
+        Some("deleted") => {
+            output::aside("the session was erased");
+            return Ok(code);
         }
-        if stopping || !follow::stop(client, (session, &id), &mut interrupts).await? {
-            return Ok(ending::stopped());
-        }
-        stopping = true;
+        Some(_) => {}
+    }
+    let answer = tokio::select! {
+        biased;
+        _ = interrupts.recv() => return Ok(ending::stopped()),
+        answer = turn.whole() => answer?,
     };
     let status = answer["status"].as_str().unwrap_or_default();
     if json {
@@ -70,6 +82,21 @@ async fn whole(client: &Client, session: &str, mut turn: Turn, json: bool) -> En
         print(session, status, &answer)?;
     }
     Ok(ending::of_turn(status).unwrap_or(std::process::ExitCode::FAILURE))
+}
+
+/// Shows nothing, and keeps how it ended.
+#[derive(Debug, Default)]
+struct Unseen {
+    ended: Option<String>,
+}
+
+impl Show for Unseen {
+    fn show(&mut self, frame: &Frame) -> Result<(), output::Error> {
+        if frame.is_end() {
+            self.ended = Some(frame.kind.clone());
+        }
+        Ok(())
+    }
 }
 
 fn print(session: &str, status: &str, answer: &Value) -> Result<(), output::Error> {

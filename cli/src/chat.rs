@@ -11,25 +11,31 @@ mod editor;
 mod history;
 mod interrupts;
 mod keeping;
+mod lines;
 pub(crate) mod markdown;
+mod question;
 mod review;
 mod screen;
 mod sessions;
+mod signals;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::client::{Client, Question};
 use crate::flags::Chat;
 use crate::terminal::Paint;
-use crate::{Ended, banner, decide, plain};
+use crate::{Ended, access, banner, decide, output, plain};
 use asking::due;
 use command::{Command, Line};
+use echo::Modes;
 use editor::{Editor, Typed};
 use history::History;
 use interrupts::Interrupts;
+use question::ExitStatus;
 use screen::Screen;
 
 const PROMPT: &str = "> ";
@@ -47,17 +53,13 @@ struct Conversation {
     interrupts: Interrupts,
     thinks_aloud: bool,
     /// A question that nobody took.
-    unsent: Option<Unsent>,
+    unsent: Option<Question>,
+    /// The worst that happened, for the end of what no person types.
+    worst: ExitStatus,
     /// What the last lists named, in their order.
     sessions: Vec<String>,
     memories: Vec<String>,
     models: Vec<String>,
-}
-
-/// A question that can be sent again.
-struct Unsent {
-    input: String,
-    key: String,
 }
 
 /// What comes after something was done.
@@ -66,8 +68,22 @@ enum Next {
     Leave(ExitCode),
 }
 
+/// Ends also when it is told to, with the terminal as it was.
 pub(crate) async fn run(flags: Chat) -> Ended {
-    let server = flags.peer.server.clone();
+    let before = Modes::now();
+    let code = tokio::select! {
+        ended = converse(flags) => return ended,
+        code = signals::end(&before) => code?,
+    };
+    before.restore();
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        output::note("");
+    }
+    Ok(ExitCode::from(code))
+}
+
+async fn converse(flags: Chat) -> Ended {
+    let server = access::shown(&flags.peer.server);
     let history = if flags.no_history { History::none() } else { History::of_user() };
     let mut conversation = Conversation {
         client: Client::new(&flags.peer)?,
@@ -79,6 +95,7 @@ pub(crate) async fn run(flags: Chat) -> Ended {
         interrupts: Interrupts::new(),
         thinks_aloud: false,
         unsent: None,
+        worst: ExitStatus::Done,
         sessions: Vec::new(),
         memories: Vec::new(),
         models: Vec::new(),
@@ -140,6 +157,7 @@ impl Conversation {
             return Ok(Next::Prompt);
         };
         if told["status"] == "not_found" {
+            self.screen.note(Paint::Dim, "[there is no such session yet: this is a new one]")?;
             return Ok(Next::Prompt);
         }
         self.asked = true;
@@ -155,10 +173,11 @@ impl Conversation {
         let mut interrupted = false;
         loop {
             self.screen.space();
-            let initial = self.unsent.as_ref().map_or(String::new(), |it| it.input.clone());
+            let initial = self.kept();
             let line = match self.editor.read(PROMPT, &initial, &mut self.interrupts).await? {
                 Typed::Line(line) => line,
-                Typed::Over => return Ok(ExitCode::SUCCESS),
+                Typed::Over if self.editor.is_interactive() => return Ok(ExitCode::SUCCESS),
+                Typed::Over => return Ok(self.worst.into()),
                 Typed::Left => return Ok(ExitCode::from(130)),
                 Typed::Interrupted if interrupted => return Ok(ExitCode::from(130)),
                 Typed::Interrupted => {
@@ -172,9 +191,10 @@ impl Conversation {
             match self.take(&line).await {
                 Ok(Next::Prompt) => {}
                 Ok(Next::Leave(code)) => return Ok(code),
-                Err(error) if error.is::<crate::output::Error>() => return Err(error),
+                Err(error) if error.is::<output::Error>() => return Err(error),
                 Err(error) => {
                     self.screen.end_text()?;
+                    self.comes_to(ExitStatus::Failed);
                     banner::error(&error);
                 }
             }
@@ -187,13 +207,19 @@ impl Conversation {
             self.editor.keep(line.trim_end()).unwrap_or_else(|error| banner::error(&error));
         }
         match meant {
-            Ok(Line::Empty) => {
-                self.unsent = None;
-                Ok(Next::Prompt)
-            }
+            Ok(Line::Empty) => match self.unsent.take() {
+                // It could not stand on the line, where it would have been sent.
+                Some(kept) if self.editor.is_interactive() && !self.editor.is_prefilled() => {
+                    let input = kept.input.clone();
+                    self.unsent = Some(kept);
+                    self.ask(input, None).await
+                }
+                Some(_) | None => Ok(Next::Prompt),
+            },
             Ok(Line::Question(input)) => self.ask(input, None).await,
             Ok(Line::Command(command)) => self.obey(command).await,
             Err(wrong) => {
+                self.comes_to(ExitStatus::Failed);
                 self.screen.note(Paint::Yellow, &plain::line(&wrong))?;
                 Ok(Next::Prompt)
             }
@@ -241,7 +267,7 @@ impl Conversation {
         self.go_on(due(&self.client, &self.session, &told)).await
     }
 
-    fn say_how_to_come_back(&mut self) -> Result<(), crate::output::Error> {
+    fn say_how_to_come_back(&mut self) -> Result<(), output::Error> {
         if !self.asked {
             return Ok(());
         }

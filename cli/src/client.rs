@@ -13,7 +13,7 @@ mod watch;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{RequestBuilder, Response, Url};
 use serde_json::Value;
 
@@ -69,10 +69,15 @@ impl Page {
 impl Client {
     /// Whom the flags name. Asks nobody yet.
     pub(crate) fn new(peer: &Peer) -> anyhow::Result<Self> {
-        let base: Url = peer.server.parse().with_context(|| format!("--server {}", peer.server))?;
+        let base = access::base(&peer.server)?;
         let http = access::http(&peer.access, &base)?;
         let nobody = || (!peer.access.has_key()).then(|| ANYBODY.to_owned());
         Ok(Self { http, base, user: peer.user.clone().or_else(nobody) })
+    }
+
+    /// Where the gateway is, for people.
+    pub(crate) fn place(&self) -> String {
+        access::shown(self.base.as_str())
     }
 
     /// A path below `/v1`.
@@ -86,7 +91,7 @@ impl Client {
             Ok(mut segments) => {
                 segments.pop_if_empty().push("v1").extend(path);
             }
-            Err(()) => return Err(Error::Path(self.base.to_string())),
+            Err(()) => return Err(Error::Path(self.place())),
         }
         Ok(url)
     }
@@ -98,11 +103,11 @@ impl Client {
 
     /// Sends once; a refusal is an error.
     async fn once(&self, request: RequestBuilder) -> Result<Response> {
-        let response = request.send().await.map_err(|error| Error::of(&self.base, &error))?;
+        let response = request.send().await.map_err(|error| Error::of(self.place(), &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(Error::Refused(Box::new(Problem::read(response).await)))
+        Err(Error::Refused(Box::new(Problem::read(response, self.place()).await)))
     }
 
     /// Sends once what waits for no turn.
@@ -117,6 +122,15 @@ impl Client {
     }
 
     async fn read(&self, response: Response) -> Result<Value> {
-        response.json().await.map_err(|error| Error::of(&self.base, &error))
+        if !is_of(response.headers(), "json") {
+            return Err(Error::Stranger(self.place()));
+        }
+        response.json().await.map_err(|error| Error::of(self.place(), &error))
     }
+}
+
+/// Whether an answer is of a kind.
+fn is_of(headers: &HeaderMap, kind: &str) -> bool {
+    let told = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    told.is_some_and(|it| it.contains(kind))
 }

@@ -8,23 +8,54 @@ use std::process::ExitCode;
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use crate::ask::{Lines, Prose, follow};
+use crate::ask::{Lines, Prose, follow, interrupts, taken};
 use crate::client::Client;
+use crate::ending::Misused;
 use crate::flags::Decide;
-use crate::{Ended, output, plain};
+use crate::{Ended, ending, output, plain};
 
 /// The most of a call's summary that is shown beside an answer, in characters.
 const SUMMARY: usize = 300;
 
 pub(crate) async fn run(flags: Decide) -> Ended {
+    let answers = answers(&flags);
+    once(&answers)?;
     let client = Client::new(&flags.peer)?;
     let session = client.session(&flags.session).await?;
     let calls = session["pending"].as_array().map_or(&[][..], Vec::as_slice);
-    let answers = answers(&flags);
     if answers.is_empty() {
         output::print(&list(&flags, calls, session["expires"].as_str()))?;
+        if calls.is_empty() {
+            output::note("nothing waits for a decision");
+        }
         return Ok(ExitCode::SUCCESS);
     }
+    let decisions = bound(answers, calls)?;
+    let turn = session["interruptedTurnId"].as_str().unwrap_or_default();
+    let mut interrupts = interrupts()?;
+    let sending = client.decide(&flags.session, turn, &decisions);
+    let sent = (flags.session.as_str(), "the decision");
+    let Some(mut turn) = taken(&client, sent, sending, &mut interrupts).await? else {
+        return Ok(ending::stopped());
+    };
+    if flags.json {
+        return follow(&client, &flags.session, &mut turn, &mut Lines, &mut interrupts).await;
+    }
+    follow(&client, &flags.session, &mut turn, &mut Prose::default(), &mut interrupts).await
+}
+
+/// Refuses two decisions about one call.
+fn once(answers: &[(&str, Value)]) -> Result<(), Misused> {
+    for (at, (id, _)) in answers.iter().enumerate() {
+        if answers[..at].iter().any(|before| before.0 == *id) {
+            return Err(Misused(format!("call {id:?} is decided twice; once is allowed")));
+        }
+    }
+    Ok(())
+}
+
+/// The decisions about calls that wait, each of which is shown.
+fn bound(answers: Vec<(&str, Value)>, calls: &[Value]) -> anyhow::Result<Vec<Value>> {
     let mut decisions = Vec::new();
     for (id, answer) in answers {
         let Some(call) = calls.iter().find(|it| it["callId"] == id) else {
@@ -35,12 +66,7 @@ pub(crate) async fn run(flags: Decide) -> Ended {
         output::note(&format!("{} {}", text(&answer, "type"), line(call)));
         decisions.push(decision(call, answer));
     }
-    let turn = session["interruptedTurnId"].as_str().unwrap_or_default();
-    let turn = client.decide(&flags.session, turn, &decisions).await?;
-    if flags.json {
-        return follow(&client, &flags.session, turn, &mut Lines).await;
-    }
-    follow(&client, &flags.session, turn, &mut Prose::default()).await
+    Ok(decisions)
 }
 
 /// The calls that are decided, each with what is said about it.
@@ -79,14 +105,11 @@ fn list(flags: &Decide, calls: &[Value], expires: Option<&str>) -> String {
         say(&line(call));
         say(&format_args!("    {}", text(call, "arguments")));
     }
-    let Some(first) = calls.first() else {
-        say(&"nothing waits for a decision");
-        return shown;
-    };
+    let Some(first) = calls.first() else { return shown };
     if let Some(expires) = expires {
         say(&format_args!("until {}", plain::line(expires)));
     }
-    shown + &hint(&flags.session, first)
+    shown + &how(&flags.session, first)
 }
 
 /// What is shown where a turn ended because of calls that wait.
@@ -96,7 +119,8 @@ pub(crate) fn wanted(session: &str, calls: &[Value]) -> String {
     for call in calls {
         let _infallible = writeln!(shown, "  {}", line(call));
     }
-    shown + &hint(session, first)
+    let whole = format!("see them whole: weir decide {}\n", argument(session));
+    shown + &whole + &how(session, first)
 }
 
 /// A call on one line.
@@ -107,12 +131,12 @@ fn line(call: &Value) -> String {
     format!("{}: {summary}{warning}", text(call, "callId"))
 }
 
-fn hint(session: &str, call: &Value) -> String {
+/// What to type.
+fn how(session: &str, call: &Value) -> String {
     let (session, call) =
         (argument(session), argument(call["callId"].as_str().unwrap_or_default()));
     format!(
-        "see them whole: weir decide {session}\n\
-         decide: weir decide {session} --accept {call} \
+        "decide: weir decide {session} --accept {call} \
          (or --reject {call}, --edit {call} JSON, --respond {call} TEXT)\n"
     )
 }
@@ -173,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_decided_once() {
+        let twice = flags(&["--accept", "a", "--reject", "a"]);
+        assert!(once(&answers(&twice)).unwrap_err().to_string().contains("\"a\" is decided twice"));
+        assert!(once(&answers(&flags(&["--accept", "a", "--reject", "b"]))).is_ok());
+    }
+
+    #[test]
     fn the_list_shows_every_call_whole() {
         let call =
             json!({"callId": "a", "summary": "pay: to = \"x\"", "arguments": "{\"to\":\"x\"}"});
@@ -182,7 +213,8 @@ mod tests {
             "{shown}"
         );
         assert_eq!(list(&flags(&["--json"]), from_ref(&call), None), format!("{call}\n"));
-        assert_eq!(list(&flags(&[]), &[], None), "nothing waits for a decision\n");
+        assert!(!shown.contains("see them whole"), "{shown}");
+        assert_eq!(list(&flags(&[]), &[], None), "");
     }
 
     #[test]

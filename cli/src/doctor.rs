@@ -60,6 +60,8 @@ async fn look(flags: &Doctor) -> Vec<Finding> {
         Box::pin(knowledge::look(config)),
         Box::pin(tools::look(config)),
     );
+    let others = [gateway.as_slice(), disk.as_slice()].concat();
+    let agent = agent.into_iter().filter(|it| !agent::is_elsewhere(it, &others)).collect();
     [configured, limits::look(), gateway, disk, nats, agent, model, knowledge, tools].concat()
 }
 

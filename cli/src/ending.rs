@@ -17,6 +17,9 @@ pub(crate) const CODES: &str = "Exit codes: 0 the turn is completed; 1 it failed
     2 wrong usage; 3 it is interrupted: tool calls wait for a decision, see `weir decide`; 130 it \
     was stopped";
 
+/// The same of commands that wait for no turn.
+pub(crate) const PLAIN: &str = "Exit codes: 0 done; 1 failed, or was refused; 2 wrong usage";
+
 /// Calls wait for a human.
 const INTERRUPTED: u8 = 3;
 /// Stopped before its end.
@@ -25,7 +28,7 @@ const STOPPED: u8 = 130;
 /// A command line that cannot mean anything, although each flag of it is right.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; see --help")]
-pub(crate) struct Misused(pub(crate) &'static str);
+pub(crate) struct Misused(pub(crate) String);
 
 /// What a turn's last event, or its status, comes to; `None` for what does not
 /// end it.

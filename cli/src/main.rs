@@ -30,6 +30,7 @@ mod jobs;
 mod keys;
 mod knowledge;
 mod memory;
+mod models;
 mod nats;
 mod output;
 mod plain;

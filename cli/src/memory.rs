@@ -36,6 +36,10 @@ async fn list(flags: MemoryList) -> Ended {
         listed.iter().try_for_each(output::json)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if listed.is_empty() {
+        output::note(if query.is_some() { "nothing was found" } else { "nothing is remembered" });
+        return Ok(ExitCode::SUCCESS);
+    }
     output::print(&table(&listed))?;
     if query.is_none() && !flags.all && listed.len() == usize::from(SOME) {
         output::aside("there may be more: --all");
@@ -44,9 +48,6 @@ async fn list(flags: MemoryList) -> Ended {
 }
 
 fn table(memories: &[Value]) -> String {
-    if memories.is_empty() {
-        return "nothing is remembered\n".to_owned();
-    }
     let head = ["MEMORY", "WHEN", "BY", "TEXT"].map(str::to_owned);
     let rows = memories.iter().map(|it| {
         let text = |name: &str| columns::line(it[name].as_str());
@@ -100,6 +101,5 @@ mod tests {
         let expected =
             "MEMORY  WHEN        BY     TEXT\nm       2020-01-02  agent  tea \\u{1b}[2J\n";
         assert_eq!(table(&memories), expected);
-        assert_eq!(table(&[]), "nothing is remembered\n");
     }
 }

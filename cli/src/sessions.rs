@@ -45,7 +45,7 @@ async fn list(flags: SessionsList) -> Ended {
             break;
         }
     }
-    print(&listed, flags.json)?;
+    print(&listed, flags.json, "there are no sessions")?;
     if cursor.is_some() && !flags.json {
         output::aside("there are more: --limit N, or --all");
     }
@@ -61,7 +61,7 @@ async fn search(flags: SessionsSearch) -> Ended {
         found.extend(page.items.into_iter().filter(|it| has(it, &words)));
         cursor = page.cursor;
         if cursor.is_none() {
-            print(&found, flags.json)?;
+            print(&found, flags.json, "nothing was found")?;
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -74,12 +74,13 @@ fn has(session: &Value, words: &[String]) -> bool {
     words.iter().all(|it| said.contains(it))
 }
 
-fn print(sessions: &[Value], json: bool) -> Result<(), output::Error> {
+fn print(sessions: &[Value], json: bool, none: &str) -> Result<(), output::Error> {
     if json {
         return sessions.iter().try_for_each(output::json);
     }
     if sessions.is_empty() {
-        return output::line("there are no sessions");
+        output::note(none);
+        return Ok(());
     }
     let head = ["SESSION", "STATUS", "WHEN", "TITLE", "LAST QUESTION"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(sessions.iter().map(row)).collect();

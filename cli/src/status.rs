@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::flags::Status;
 use crate::visit::{Answer, Unanswered, Visit};
-use crate::{Ended, access, output, plain};
+use crate::{Ended, output, plain};
 
 /// Ready is success; everything else is none, and says why.
 pub(crate) async fn run(flags: Status) -> Ended {
     process::telemetry("warn");
     let (visit, client) = (Visit::to(&flags.peer)?, Client::new(&flags.peer)?);
-    let place = access::shown(&flags.peer.server);
+    let place = client.place();
     let ready = visit.ready().await.map_err(|none| anyhow!("{}", away(&place, &none)))?;
     let (status, me) = tokio::join!(client.status(), client.me());
     let told = Told {

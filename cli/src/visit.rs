@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
 use reqwest::{Client, Response, StatusCode, Url};
@@ -68,10 +67,7 @@ pub(crate) enum Unanswered {
 impl Visit {
     /// Errors: what was given cannot be used.
     pub(crate) fn to(peer: &Peer) -> anyhow::Result<Self> {
-        let base: Url = peer
-            .server
-            .parse()
-            .with_context(|| format!("--server {}", access::shown(&peer.server)))?;
+        let base = access::base(&peer.server)?;
         let http = access::http(&peer.access, &base)?;
         Ok(Self { http, base })
     }

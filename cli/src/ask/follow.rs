@@ -1,12 +1,17 @@
 //! A turn that is watched to its end. Ctrl-C stops it, and its end is still
-//! shown; a second one leaves at once.
+//! shown; a second one leaves at once. Before it has begun there is nothing to stop.
 
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::client::{Client, Frame, Heard, Turn};
-use crate::{Ended, ending, output};
+use crate::client::{self, Client, Frame, Heard, Turn};
+use crate::{Ended, decide, ending, output};
+
+/// A gateway that has not answered for longer is told.
+const WAITING: Duration = Duration::from_secs(2);
 
 /// How a turn's events are shown.
 pub(crate) trait Show {
@@ -18,11 +23,11 @@ pub(crate) trait Show {
 pub(crate) async fn follow(
     client: &Client,
     session: &str,
-    mut turn: Turn,
+    turn: &mut Turn,
     show: &mut impl Show,
+    interrupts: &mut Signal,
 ) -> Ended {
     let (id, mut stopping) = (turn.id().to_owned(), false);
-    let mut interrupts = interrupts()?;
     loop {
         let heard = tokio::select! {
             biased;
@@ -30,7 +35,7 @@ pub(crate) async fn follow(
             heard = turn.heard() => Some(heard?),
         };
         match heard {
-            None if stopping || !stop(client, (session, &id), &mut interrupts).await? => {
+            None if stopping || !stop(client, (session, &id), interrupts).await? => {
                 return Ok(ending::stopped());
             }
             None => stopping = true,
@@ -45,6 +50,34 @@ pub(crate) async fn follow(
             }
         }
     }
+}
+
+/// Waits for a gateway to take `what` is sent, and says so when that takes long;
+/// `None` when somebody lost patience.
+pub(crate) async fn taken(
+    client: &Client,
+    (session, what): (&str, &str),
+    sending: impl Future<Output = client::Result<Turn>>,
+    interrupts: &mut Signal,
+) -> client::Result<Option<Turn>> {
+    let (mut sending, mut late) = (pin!(sending), pin!(tokio::time::sleep(WAITING)));
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            _ = interrupts.recv() => break,
+            turn = &mut sending => return turn.map(Some),
+            () = &mut late, if !told => {
+                told = true;
+                output::aside(&format!("waiting for {}…", client.place()));
+            }
+        }
+    }
+    let session = decide::argument(session);
+    output::aside(&format!(
+        "not waited for; {what} may have been accepted: weir sessions show {session}"
+    ));
+    Ok(None)
 }
 
 /// Every Ctrl-C from now on: none is lost between two places that wait for it.

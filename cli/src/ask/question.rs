@@ -17,13 +17,15 @@ pub(super) fn read(given: Option<String>, attached: &[PathBuf]) -> anyhow::Resul
     if streams + usize::from(given.is_none()) > 1 {
         let why = "standard input can be the question or one attachment, not both: give the \
                    question as an argument";
-        return Err(Misused(why).into());
+        return Err(Misused(why.to_owned()).into());
     }
     let mut question = match given {
         Some(text) => text,
         None => input::stdin("the question")?,
     };
-    ensure!(!question.trim().is_empty(), "there is no question");
+    if question.trim().is_empty() {
+        return Err(Misused("there is no question".to_owned()).into());
+    }
     for file in attached {
         let (name, text) = attachment(file)?;
         question += &block(&name, &text);
@@ -112,7 +114,8 @@ mod tests {
             assert!(error.is::<Misused>(), "{error}");
         }
         for empty in ["", " \n"] {
-            assert!(read(Some(empty.to_owned()), &[]).is_err());
+            let error = read(Some(empty.to_owned()), &[]).unwrap_err();
+            assert!(error.is::<Misused>(), "{error}");
         }
     }
 }

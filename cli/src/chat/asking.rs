@@ -1,5 +1,4 @@
-//! A question, and its answer as it comes: sent once however often it is sent,
-//! followed over cut connections, stopped by Ctrl-C.
+//! An answer as it comes: followed over cut connections, stopped by Ctrl-C.
 
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
@@ -8,15 +7,15 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::{Instant, Interval, interval};
-use uuid::Uuid;
 
 use super::answer::{Answer, End};
 use super::echo::Silence;
 use super::interrupts::Interrupts;
-use super::{Conversation, Next, Unsent};
-use crate::client::{self, Client, Heard, Question, Turn, Watch};
+use super::question::ExitStatus;
+use super::{Conversation, Next};
+use crate::client::{self, Client, Heard, Stopped, Turn, Watch};
+use crate::plain;
 use crate::terminal::Paint;
-use crate::{banner, plain};
 
 /// How often it is looked whether there is something to say.
 const TICK: Duration = Duration::from_millis(100);
@@ -39,7 +38,7 @@ pub(super) enum Due {
         calls: Vec<Value>,
     },
     /// The conversation is left.
-    Leave,
+    Leave(ExitCode),
 }
 
 /// Where a turn's events come from.
@@ -90,66 +89,39 @@ pub(super) fn due(client: &Client, session: &str, told: &Value) -> Due {
 }
 
 impl Conversation {
-    /// Asks, and shows the answer to its end, calls that wait for a human
-    /// included.
-    pub(super) async fn ask(
-        &mut self,
-        input: String,
-        replaces: Option<String>,
-    ) -> anyhow::Result<Next> {
-        let known = self.unsent.take().filter(|it| it.input == input);
-        let key = known.map_or_else(|| Uuid::now_v7().to_string(), |it| it.key);
-        let question = Question {
-            model: self.model.clone(),
-            replaces,
-            key: Some(key.clone()),
-            waits: true,
-            ..Question::new(input.clone())
-        };
-        let (client, session) = (self.client.clone(), self.session.clone());
-        match self.sending(client.ask(&session, &question)).await {
-            Ok(Some(turn)) => {
-                self.asked = true;
-                self.go_on(Due::Follow(Source::Asked(Box::new(turn)))).await
-            }
-            Ok(None) => {
-                self.screen.note(Paint::Yellow, "[not sent, as far as is known]")?;
-                self.unsent = Some(Unsent { input, key });
-                Ok(Next::Prompt)
-            }
-            Err(error) => {
-                self.screen.clear();
-                banner::error(&error.into());
-                if self.editor.is_interactive() {
-                    self.screen.note(
-                        Paint::Yellow,
-                        "[the question is kept: Enter sends it again, and it is asked once]",
-                    )?;
-                }
-                self.unsent = Some(Unsent { input, key });
-                Ok(Next::Prompt)
-            }
-        }
-    }
-
     /// Does what is due, and what becomes due by that.
     pub(super) async fn go_on(&mut self, mut due: Due) -> anyhow::Result<Next> {
         loop {
             due = match due {
                 Due::Nothing => return Ok(Next::Prompt),
-                Due::Leave => return Ok(Next::Leave(ExitCode::from(130))),
+                Due::Leave(code) => return Ok(Next::Leave(code)),
                 Due::Follow(source) => {
                     let turn = source.id();
                     match self.follow(source).await? {
-                        Some(End::Waits(calls)) => Due::Review { turn, calls },
-                        Some(End::Completed | End::Failed | End::Stopped | End::Erased) => {
+                        Followed::Ended(End::Waits(calls)) => Due::Review { turn, calls },
+                        Followed::Ended(End::Completed) | Followed::GivenBack => Due::Nothing,
+                        Followed::Ended(End::Failed) => self.still_due(ExitStatus::Failed).await,
+                        Followed::Ended(End::Stopped) => self.still_due(ExitStatus::Stopped).await,
+                        Followed::Ended(End::Erased) => {
+                            self.comes_to(ExitStatus::Stopped);
                             Due::Nothing
                         }
-                        None => Due::Leave,
+                        Followed::Left => Due::Leave(ExitCode::from(130)),
                     }
                 }
                 Due::Review { turn, calls } => self.review(&turn, &calls).await?,
             };
+        }
+    }
+
+    /// What a turn that came to nothing leaves: a next question would close the
+    /// review of calls that still wait.
+    async fn still_due(&mut self, how: ExitStatus) -> Due {
+        self.comes_to(how);
+        match self.open_review().await {
+            Ok(Due::Review { turn, calls }) => Due::Review { turn, calls },
+            // What else is there was not asked for, and not being told is no news.
+            Ok(Due::Nothing | Due::Follow(_) | Due::Leave(_)) | Err(_) => Due::Nothing,
         }
     }
 
@@ -177,8 +149,8 @@ impl Conversation {
         done
     }
 
-    /// Shows a turn to its end; `None` when it is left before.
-    async fn follow(&mut self, mut source: Source) -> anyhow::Result<Option<End>> {
+    /// Shows a turn to its end.
+    async fn follow(&mut self, mut source: Source) -> anyhow::Result<Followed> {
         let (turn, _silence) = (source.id(), Silence::begin());
         let mut following = Following::new(self, turn);
         let mut ticks = interval(TICK);
@@ -190,17 +162,26 @@ impl Conversation {
                     Step::Tick => following.tick(self)?,
                     Step::Stands(told) => following.stands(self, told)?,
                     Step::Interrupt => {
-                        if following.stop(self).await? {
-                            return Ok(None);
+                        if let Some(before) = following.stop(self).await? {
+                            return Ok(before);
                         }
                     }
                 }
             };
             if let Some(end) = following.hear(self, heard)? {
-                return Ok(Some(end));
+                return Ok(Followed::Ended(end));
             }
         }
     }
+}
+
+/// What came of following a turn.
+enum Followed {
+    Ended(End),
+    /// It has not begun, and will not.
+    GivenBack,
+    /// The person leaves.
+    Left,
 }
 
 /// What happens while one waits.
@@ -309,6 +290,9 @@ impl Following {
         self.looked = Instant::now() + LOOK - QUEUED;
         // Not being told is no news.
         let Ok(told) = told else { return Ok(()) };
+        if self.stopping {
+            return Ok(());
+        }
         let Some(words) = queued(&told, &self.turn).filter(|_| !self.answer.has_started()) else {
             return Ok(());
         };
@@ -328,25 +312,35 @@ impl Following {
         Ok(())
     }
 
-    /// Stops the turn. Whether it is left instead: Ctrl-C came again.
-    async fn stop(&mut self, on: &mut Conversation) -> anyhow::Result<bool> {
+    /// Stops the turn. What came of it, when it is not followed to its end: Ctrl-C
+    /// came again, or it has not even begun.
+    async fn stop(&mut self, on: &mut Conversation) -> anyhow::Result<Option<Followed>> {
         if std::mem::replace(&mut self.stopping, true) {
             on.screen.note(Paint::Yellow, "[left; what runs is being stopped]")?;
-            return Ok(true);
+            return Ok(Some(Followed::Left));
         }
         self.answer.queued("stopping; Ctrl-C again leaves");
         on.screen.wait(self.answer.doing(), self.since);
         let (client, session) = (on.client.clone(), on.session.clone());
         let stopped = tokio::select! {
             biased;
-            () = on.interrupts.next() => return Ok(true),
+            () = on.interrupts.next() => return Ok(Some(Followed::Left)),
             stopped = client.cancel(&session, Some(&self.turn)) => stopped,
         };
-        if let Err(error) = stopped {
-            let why = plain::line(&error.to_string());
-            on.screen.note(Paint::Yellow, &format!("[not stopped: {why}; Ctrl-C again leaves]"))?;
+        match stopped {
+            Ok(Stopped::Asked(_)) if !self.answer.has_started() => {
+                on.screen.note(Paint::Yellow, "[it has not begun, and will be stopped]")?;
+                on.comes_to(ExitStatus::Stopped);
+                return Ok(Some(Followed::GivenBack));
+            }
+            Ok(Stopped::Asked(_) | Stopped::HadEnded(_)) => {}
+            Err(error) => {
+                let why = plain::line(&error.to_string());
+                let said = format!("[not stopped: {why}; Ctrl-C again leaves]");
+                on.screen.note(Paint::Yellow, &said)?;
+            }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

@@ -101,6 +101,12 @@ pub(super) fn parse(line: &str) -> Result<Line, String> {
     command(name, rest.trim()).map(Line::Command)
 }
 
+/// What one types to ask this.
+pub(super) fn typed(question: &str) -> String {
+    let escape = if question.starts_with('/') { "/" } else { "" };
+    format!("{escape}{question}")
+}
+
 fn command(name: &str, rest: &str) -> Result<Command, String> {
     let command = match name {
         "/new" => Command::New,
@@ -182,6 +188,13 @@ mod tests {
             ("/export --json a.json --force", export("a.json", true, true)),
         ] {
             assert_eq!(parse(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_question_is_typed_so_that_it_is_no_command() {
+        for question in ["/quit", "//two", "why", "a /new"] {
+            assert_eq!(parse(&typed(question)), Ok(Line::Question(question.to_owned())));
         }
     }
 

@@ -2,6 +2,7 @@
 //! its lines. Where no terminal types, lines are read as they come.
 
 use std::borrow::Cow;
+use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,21 +10,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use process::environment;
 use rustyline::completion::{Completer, Pair};
-use rustyline::config::Configurer as _;
+use rustyline::config::{Behavior, Configurer as _};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
-use rustyline::history::{History as _, MemHistory};
+use rustyline::history::{History as _, MemHistory, SearchDirection};
 use rustyline::validate::Validator;
 use rustyline::{
     Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Event, EventContext,
     EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount,
 };
 
-use super::command;
+use super::echo::{Keys, drop_typed};
 use super::history::{History, MOST};
 use super::interrupts::Interrupts;
+use super::{command, lines};
+use crate::output;
 use crate::terminal::{Paint, Style};
+
+/// The terminal that started the process.
+pub(super) const TERMINAL: &str = "/dev/tty";
 
 type Inner = rustyline::Editor<Known, MemHistory>;
 
@@ -41,44 +47,53 @@ pub(super) enum Typed {
 
 /// The line that is typed on.
 pub(super) struct Editor {
-    /// Away while it waits for a line.
+    /// Away while it waits for a line, and where keys are not heard one by one.
     inner: Option<Inner>,
     history: History,
     interactive: bool,
     /// Whether keys come one by one: Ctrl-C is one of them then.
     raw: bool,
     go_on: GoOn,
+    /// Whether the person has left: somebody still waits for his next line.
+    left: bool,
 }
 
 impl Editor {
     pub(super) fn new(history: History) -> anyhow::Result<Self> {
-        let style = Style::of(&std::io::stdout());
-        let config = Config::builder()
-            .completion_type(CompletionType::List)
-            .color_mode(if style.is_drawn() { ColorMode::Enabled } else { ColorMode::Disabled })
-            .max_history_size(MOST)?
-            .build();
-        let kept = MemHistory::with_config(&config);
-        let mut inner = Inner::with_history(config, kept)?;
-        inner.set_auto_add_history(false);
-        inner.set_helper(Some(Known { style, ..Known::default() }));
+        let drawn = std::io::stdout().is_terminal();
+        let style =
+            if drawn { Style::of(&std::io::stdout()) } else { Style::of(&std::io::stderr()) };
         let go_on = GoOn::default();
-        let alt = |code| Event::from(KeyEvent(code, Modifiers::ALT));
-        inner.bind_sequence(alt(KeyCode::Enter), Cmd::Newline);
-        let on = |code, keys, handler: Box<dyn ConditionalEventHandler>| {
-            (Event::from(KeyEvent(code, keys)), EventHandler::Conditional(handler))
-        };
-        let (event, handler) = on(KeyCode::Enter, Modifiers::NONE, Box::new(go_on.clone()));
-        inner.bind_sequence(event, handler);
-        let (event, handler) = on(KeyCode::Char('C'), Modifiers::CTRL, Box::new(Clear));
-        inner.bind_sequence(event, handler);
         let dumb = environment::get("TERM").is_some_and(|it| it == "dumb");
         let interactive = std::io::stdin().is_terminal();
-        let raw = interactive && !dumb;
-        let mut editor = Self { inner: Some(inner), history, interactive, raw, go_on };
+        let raw = interactive && !dumb && (drawn || has_terminal());
+        let known = Known { style, ..Known::default() };
+        let inner = if raw { Some(inner(known, &go_on)?) } else { None };
+        let mut editor = Self { inner, history, interactive, raw, go_on, left: false };
         let lines = editor.history.read();
         editor.remember(&lines)?;
         Ok(editor)
+    }
+
+    /// Drops what was typed and not read yet: it was not typed about what is asked
+    /// now.
+    pub(super) fn drop_early(&mut self) -> anyhow::Result<()> {
+        drop_typed();
+        let Some(mut old) = self.inner.take() else { return Ok(()) };
+        // What it has read ahead goes with it.
+        let kept = old.history();
+        let line = |at| kept.get(at, SearchDirection::Forward).ok().flatten();
+        let lines: Vec<_> =
+            (0..kept.len()).filter_map(line).map(|it| it.entry.into_owned()).collect();
+        let known = old.helper_mut().map(std::mem::take).unwrap_or_default();
+        drop(old);
+        self.inner = Some(inner(known, &self.go_on)?);
+        self.remember(&lines)
+    }
+
+    /// Whether a text can stand on the line already.
+    pub(super) fn is_prefilled(&self) -> bool {
+        self.raw
     }
 
     /// Whether a person types.
@@ -117,25 +132,23 @@ impl Editor {
         Ok(())
     }
 
-    /// Waits for a line; `initial` stands there already.
+    /// Waits for a line; `initial` stands there already, where that can be.
     pub(super) async fn read(
         &mut self,
         prompt: &str,
         initial: &str,
         interrupts: &mut Interrupts,
     ) -> anyhow::Result<Typed> {
+        if !self.raw {
+            return self.read_line(prompt, interrupts).await;
+        }
         let mut inner = self.inner.take().context("somebody else reads")?;
-        let (prompt, initial) = (prompt.to_owned(), initial.to_owned());
-        let reading = tokio::task::spawn_blocking(move || {
+        let (prompt, initial, _keys) = (prompt.to_owned(), initial.to_owned(), Keys::begin());
+        let (back, line) = tokio::task::spawn_blocking(move || {
             let line = inner.readline_with_initial(&prompt, (&initial, ""));
             (inner, line)
-        });
-        let (back, line) = tokio::select! {
-            biased;
-            // It waits on in its thread, which ends with the process.
-            () = interrupts.next(), if !self.raw => return Ok(Typed::Left),
-            read = reading => read?,
-        };
+        })
+        .await?;
         self.inner = Some(back);
         match line {
             Ok(line) => Ok(Typed::Line(self.go_on.joined(line))),
@@ -144,6 +157,54 @@ impl Editor {
             Err(error) => Err(error.into()),
         }
     }
+
+    async fn read_line(
+        &mut self,
+        prompt: &str,
+        interrupts: &mut Interrupts,
+    ) -> anyhow::Result<Typed> {
+        if self.left {
+            return Ok(Typed::Left);
+        }
+        if self.interactive {
+            output::say(prompt);
+        }
+        tokio::select! {
+            biased;
+            // It waits on in its thread, which ends with the process.
+            () = interrupts.next() => {
+                self.left = true;
+                Ok(Typed::Left)
+            }
+            read = tokio::task::spawn_blocking(lines::read) => read?,
+        }
+    }
+}
+
+/// An editor that has read nothing yet.
+fn inner(known: Known, go_on: &GoOn) -> anyhow::Result<Inner> {
+    let drawn = std::io::stdout().is_terminal();
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .color_mode(if known.style.is_drawn() { ColorMode::Enabled } else { ColorMode::Disabled })
+        .behavior(if drawn { Behavior::Stdio } else { Behavior::PreferTerm })
+        .max_history_size(MOST)?
+        .build();
+    let kept = MemHistory::with_config(&config);
+    let mut inner = Inner::with_history(config, kept)?;
+    inner.set_auto_add_history(false);
+    inner.set_helper(Some(known));
+    let on = |code, keys| Event::from(KeyEvent(code, keys));
+    let does = |handler: Box<dyn ConditionalEventHandler>| EventHandler::Conditional(handler);
+    inner.bind_sequence(on(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
+    inner.bind_sequence(on(KeyCode::Enter, Modifiers::NONE), does(Box::new(go_on.clone())));
+    inner.bind_sequence(on(KeyCode::Char('C'), Modifiers::CTRL), does(Box::new(Clear)));
+    Ok(inner)
+}
+
+/// Whether there is a terminal beside what standard output goes to.
+fn has_terminal() -> bool {
+    cfg!(unix) && OpenOptions::new().read(true).write(true).open(TERMINAL).is_ok()
 }
 
 /// Enter behind a backslash goes on in the next line. It is told, so that the

@@ -18,6 +18,11 @@ impl Interrupts {
         if early.is_some() { Self(listen()) } else { Self(next) }
     }
 
+    /// What came until now was not meant for what comes.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new();
+    }
+
     /// Waits for the next one. Can be dropped and called again.
     pub(super) async fn next(&mut self) {
         self.0.as_mut().await;

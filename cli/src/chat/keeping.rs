@@ -11,7 +11,7 @@ use super::command::{Export, Memory};
 use super::{Conversation, Next};
 use crate::sessions;
 use crate::terminal::Paint;
-use crate::{plain, when};
+use crate::{models, plain, when};
 
 /// How many memories are listed.
 const LISTED: u16 = 20;
@@ -74,10 +74,11 @@ impl Conversation {
         self.knows_models(&status);
         let Some(which) = which else { return self.list_models() };
         let number = which.parse::<usize>().ok();
-        let named = number.and_then(|it| self.models.get(it.checked_sub(1)?)).cloned();
+        let named = number.and_then(|it| self.models.get(it.checked_sub(1)?));
+        let named = named.filter(|it| models::is_one(it)).cloned();
         let model = named.unwrap_or(which);
         ensure!(
-            self.models.iter().any(|it| covers(it, &model)),
+            self.models.iter().any(|it| models::covers(it, &model)),
             "no agent offers the model {}; see /model",
             plain::line(&model)
         );
@@ -96,7 +97,10 @@ impl Conversation {
                 self.models.push(model.to_owned());
             }
         }
-        self.editor.knows(None, Some(self.models.clone()));
+        // What stands for many has no number, and is not completed.
+        self.models.sort_by_key(|it| !models::is_one(it));
+        let names = self.models.iter().filter(|it| models::is_one(it)).cloned();
+        self.editor.knows(None, Some(names.collect()));
     }
 
     fn list_models(&mut self) -> anyhow::Result<()> {
@@ -106,7 +110,8 @@ impl Conversation {
         let chosen = self.model.clone().or_else(|| self.models.first().cloned());
         for (at, model) in self.models.iter().enumerate() {
             let here = if Some(model) == chosen.as_ref() { "*" } else { " " };
-            let line = format!("{here}{:>3}  {}", at + 1, plain::line(model));
+            let number = if models::is_one(model) { (at + 1).to_string() } else { String::new() };
+            let line = format!("{here}{number:>3}  {}", plain::line(model));
             self.screen.note(Paint::Dim, &line)?;
         }
         Ok(self.screen.note(Paint::Dim, "[/model N chooses one]")?)
@@ -143,14 +148,6 @@ fn question(turn: &Value) -> Option<(String, String)> {
     Some((turn["turnId"].as_str()?.to_owned(), asked["content"].as_str()?.to_owned()))
 }
 
-/// Whether what an agent offers is the model, or all of its provider's.
-fn covers(offered: &str, model: &str) -> bool {
-    match offered.strip_suffix('*') {
-        Some(provider) => model.len() > provider.len() && model.starts_with(provider),
-        None => offered == model,
-    }
-}
-
 /// A path as a person types it.
 fn at_home(path: &str) -> PathBuf {
     match (path.strip_prefix("~/"), dirs::home_dir()) {
@@ -164,12 +161,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_model_is_offered_by_its_name_or_with_its_provider() {
-        assert!(covers("a/b", "a/b") && covers("a/*", "a/b"));
-        assert!(!covers("a/b", "a/c") && !covers("a/*", "a/") && !covers("a/*", "b/a/c"));
-    }
 
     #[test]
     fn a_question_is_what_the_user_said_in_a_turn() {

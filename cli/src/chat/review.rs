@@ -2,7 +2,10 @@
 //! What cannot be sent as it is typed is said, and asked again.
 
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use process::environment;
@@ -12,9 +15,9 @@ use uuid::Uuid;
 use super::Conversation;
 use super::answer::field;
 use super::asking::{Due, Source, due};
-use super::editor::Typed;
+use super::editor::{TERMINAL, Typed};
 use super::history::owned_file;
-use super::interrupts::Interrupts;
+use super::question::ExitStatus;
 use crate::client::{Error, Problem};
 use crate::terminal::Paint;
 use crate::{banner, decide, plain};
@@ -34,12 +37,22 @@ enum Word {
     Later,
 }
 
+/// What a person says about a call.
+enum Said {
+    Decided(Value),
+    Later,
+    /// The conversation is left.
+    Leaves(ExitCode),
+}
+
 impl Conversation {
     /// Asks about every call, and sends what was decided; what is due then.
     pub(super) async fn review(&mut self, turn: &str, calls: &[Value]) -> anyhow::Result<Due> {
         if !self.editor.is_interactive() {
             self.screen.note(Paint::Yellow, &decide::wanted(&self.session, calls))?;
-            return Ok(Due::Nothing);
+            // A next line would be a question, which closes the review.
+            self.comes_to(ExitStatus::Waits);
+            return Ok(Due::Leave(self.worst.into()));
         }
         let mut decisions = Vec::new();
         for (at, call) in calls.iter().enumerate() {
@@ -47,8 +60,15 @@ impl Conversation {
             self.screen
                 .note(Paint::Bold, &format!("{} of {} waits for you", at + 1, calls.len()))?;
             self.screen.note(Paint::Dim, &shown(call))?;
-            if let Some(answer) = self.decision(call).await? {
-                decisions.push(decide::decision(call, answer));
+            // Nobody decides about what he has not seen.
+            self.editor.drop_early()?;
+            match self.decision(call).await? {
+                Said::Decided(answer) => decisions.push(decide::decision(call, answer)),
+                Said::Later => {}
+                Said::Leaves(code) => {
+                    self.screen.note(Paint::Dim, "[nothing was sent: the calls wait]")?;
+                    return Ok(Due::Leave(code));
+                }
             }
         }
         if decisions.is_empty() {
@@ -56,21 +76,34 @@ impl Conversation {
                 .note(Paint::Dim, "[later: /review asks again; a new question closes it]")?;
             return Ok(Due::Nothing);
         }
+        self.decide(turn, &decisions).await
+    }
+
+    /// Sends what was decided, as often as the person likes.
+    async fn decide(&mut self, turn: &str, decisions: &[Value]) -> anyhow::Result<Due> {
+        const AGAIN: &str = "Enter sends the decisions again, anything else does not> ";
         let (client, session) = (self.client.clone(), self.session.clone());
-        match self.sending(client.decide(&session, turn, &decisions)).await {
-            Ok(Some(turn)) => Ok(Due::Follow(Source::Asked(Box::new(turn)))),
-            Ok(None) => {
-                self.screen.note(Paint::Yellow, "[left open, as far as is known: /review]")?;
-                Ok(Due::Nothing)
-            }
-            Err(Error::Refused(problem)) => self.overtaken(&problem).await,
-            Err(error) => {
-                banner::error(&error.into());
-                self.screen
-                    .note(Paint::Yellow, "[nothing is decided, as far as is known: /review]")?;
-                Ok(Due::Nothing)
+        loop {
+            self.interrupts.forget();
+            let error = match self.sending(client.decide(&session, turn, decisions)).await {
+                Ok(Some(turn)) => return Ok(Due::Follow(Source::Asked(Box::new(turn)))),
+                Ok(None) => break,
+                Err(Error::Refused(problem)) if !problem.status.is_server_error() => {
+                    return self.overtaken(&problem).await;
+                }
+                Err(error) => error,
+            };
+            banner::error(&error.into());
+            self.editor.drop_early()?;
+            match self.editor.read(AGAIN, "", &mut self.interrupts).await? {
+                Typed::Line(line) if line.trim().is_empty() => {}
+                Typed::Line(_) | Typed::Interrupted => break,
+                Typed::Over => return Ok(Due::Leave(ExitCode::SUCCESS)),
+                Typed::Left => return Ok(Due::Leave(ExitCode::from(130))),
             }
         }
+        self.screen.note(Paint::Yellow, "[left open, as far as is known: /review]")?;
+        Ok(Due::Nothing)
     }
 
     /// What is due when the decisions were refused.
@@ -95,35 +128,52 @@ impl Conversation {
         Ok(due(&self.client, &self.session, &told))
     }
 
-    /// What the person says about a call; `None` for nothing now.
-    async fn decision(&mut self, call: &Value) -> anyhow::Result<Option<Value>> {
+    /// What the person says about a call.
+    async fn decision(&mut self, call: &Value) -> anyhow::Result<Said> {
         const ASKED: &str = "[a]ccept [e]dit [r]eject re[s]pond [l]ater> ";
+        let mut interrupted = false;
         loop {
-            let Typed::Line(line) = self.editor.read(ASKED, "", &mut self.interrupts).await? else {
-                return Ok(None);
-            };
-            let answer = match word(&line) {
-                Some(Word::Accept) => Some(json!({ "type": "accept" })),
-                Some(Word::Edit) => self.edited(call).await?,
-                Some(Word::Reject(why)) => {
-                    let why = self.told("why (Enter for no reason)> ", why, true).await?;
-                    why.map(|it| json!({ "type": "reject", "message": it }))
+            let line = match self.editor.read(ASKED, "", &mut self.interrupts).await? {
+                Typed::Line(line) => line,
+                Typed::Over => return Ok(Said::Leaves(ExitCode::SUCCESS)),
+                Typed::Left => return Ok(Said::Leaves(ExitCode::from(130))),
+                Typed::Interrupted if interrupted => {
+                    return Ok(Said::Leaves(ExitCode::from(130)));
                 }
-                Some(Word::Respond(text)) => {
-                    let text = self.told("its result> ", text, false).await?;
-                    text.map(|it| json!({ "type": "respond", "message": it }))
-                }
-                Some(Word::Later) => return Ok(None),
-                None => {
-                    let how = "type a, e, r, s or l; behind r the reason, behind s the result";
-                    self.screen.note(Paint::Yellow, how)?;
-                    None
+                Typed::Interrupted => {
+                    interrupted = true;
+                    self.screen.note(Paint::Dim, "[Ctrl-C again leaves, as Ctrl-D does]")?;
+                    continue;
                 }
             };
-            if answer.is_some() {
-                return Ok(answer);
+            interrupted = false;
+            if let Some(said) = self.meant(&line, call).await? {
+                return Ok(said);
             }
         }
+    }
+
+    /// What a line says about a call; `None` when the person thinks again.
+    async fn meant(&mut self, line: &str, call: &Value) -> anyhow::Result<Option<Said>> {
+        let answer = match word(line) {
+            Some(Word::Accept) => return Ok(Some(Said::Decided(json!({ "type": "accept" })))),
+            Some(Word::Edit) => self.edited(call).await?,
+            Some(Word::Reject(why)) => {
+                let why = self.told("why (Enter for no reason)> ", why, true).await?;
+                why.map(|it| json!({ "type": "reject", "message": it }))
+            }
+            Some(Word::Respond(text)) => {
+                let text = self.told("its result> ", text, false).await?;
+                text.map(|it| json!({ "type": "respond", "message": it }))
+            }
+            Some(Word::Later) => return Ok(Some(Said::Later)),
+            None => {
+                let how = "type a, e, r, s or l; behind r the reason, behind s the result";
+                self.screen.note(Paint::Yellow, how)?;
+                None
+            }
+        };
+        Ok(answer.map(Said::Decided))
     }
 
     /// A text that belongs to a decision; `None` when the person thinks again.
@@ -190,9 +240,15 @@ impl Conversation {
         let file = Scratch::new(&pretty(text))?;
         let mut words = program.split_whitespace();
         let name = words.next().context("no editor")?;
-        let status = tokio::process::Command::new(name).args(words).arg(&file.0).status().await;
+        let mut command = tokio::process::Command::new(name);
+        command.args(words).arg(&file.0);
+        if !std::io::stdout().is_terminal() {
+            // It is no part of the answer.
+            command.stdout(OpenOptions::new().write(true).open(TERMINAL)?);
+        }
+        let status = command.status().await;
         // Its Ctrl-C was not meant for this program.
-        self.interrupts = Interrupts::new();
+        self.interrupts.forget();
         let status = status.with_context(|| format!("the editor {program}"))?;
         ensure!(status.success(), "the editor {program} ended with {status}");
         Ok(Some(std::fs::read_to_string(&file.0)?))

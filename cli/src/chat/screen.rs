@@ -20,6 +20,8 @@ pub(super) struct Screen {
     answer: Style,
     notes: Style,
     flow: Option<Flow>,
+    /// Whether the answer goes to a terminal, as the rest does.
+    shared: bool,
     /// Whether the answer's last line has begun.
     within: bool,
     /// How many columns that line has.
@@ -35,6 +37,7 @@ impl Screen {
             answer: Style::of(&std::io::stdout()),
             notes: Style::of(&std::io::stderr()),
             flow: None,
+            shared: std::io::stdout().is_terminal(),
             within: false,
             column: 0,
             waits: false,
@@ -45,8 +48,7 @@ impl Screen {
     /// A piece of an answer.
     pub(super) fn text(&mut self, piece: &str) -> Result<(), Error> {
         if !self.answer.is_drawn() {
-            let terminal = std::io::stdout().is_terminal();
-            return self.write(&if terminal { plain::lines(piece) } else { piece.to_owned() });
+            return self.write(&if self.shared { plain::lines(piece) } else { piece.to_owned() });
         }
         let flow = self.flow.get_or_insert_with(|| Flow::new(terminal::width()));
         let drawn = flow.push(piece);
@@ -74,7 +76,8 @@ impl Screen {
     /// The same where the answer goes on behind it.
     pub(super) fn beside(&mut self, paint: Paint, text: &str) -> Result<(), Error> {
         self.clear();
-        if self.within {
+        // Elsewhere the answer's line is not theirs.
+        if self.within && self.shared {
             self.write("\n")?;
         }
         for line in text.lines() {

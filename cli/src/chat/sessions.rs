@@ -44,19 +44,16 @@ impl Conversation {
 
     /// Goes on with another session: its last turns, and what is due in it.
     pub(super) async fn resume(&mut self, which: &str) -> anyhow::Result<Next> {
-        let session = match which.parse::<usize>() {
-            Ok(number) => match number.checked_sub(1).and_then(|it| self.sessions.get(it)) {
-                Some(session) => session.clone(),
-                None => bail!("there is no session {number} in the last list; see /sessions"),
-            },
-            Err(_no_number) => which.to_owned(),
-        };
+        let number = which.parse::<usize>().ok().and_then(|it| it.checked_sub(1));
+        // What is no number of the list may be an id.
+        let session = number.and_then(|it| self.sessions.get(it)).cloned();
+        let session = session.unwrap_or_else(|| which.to_owned());
         let client = self.client.clone();
         let Some(told) = self.sending(client.session(&session)).await? else {
             return Ok(Next::Prompt);
         };
         if told["status"] == "not_found" {
-            bail!("you have no session {}", plain::line(&session));
+            bail!("you have no session {}; see /sessions", plain::line(&session));
         }
         self.session = session;
         (self.unsent, self.asked) = (None, true);

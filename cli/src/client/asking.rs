@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{Client, Error, Frame, Heard, PATIENCE, Problem, Result, Watch};
 
 const PAUSE: Duration = Duration::from_millis(500);
-/// A request that took longer than this had found a gateway.
-const SERVED: Duration = Duration::from_secs(10);
+/// How long one sending may take: a gateway takes a question at once.
+const SENDING: Duration = Duration::from_secs(20);
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -119,18 +119,18 @@ impl Client {
         }
     }
 
-    /// Sends until a gateway answers, and reads the answer. Nobody is waited for
-    /// where nobody has been `met`.
+    /// Sends until a gateway answers or patience is at its end, and reads the
+    /// answer. Nobody is waited for where nobody has been `met`.
     async fn patiently(
         &self,
         mut request: impl FnMut() -> Option<RequestBuilder>,
         met: bool,
     ) -> Result<Value> {
-        let mut since = Instant::now();
+        let since = Instant::now();
         loop {
-            let began = Instant::now();
             let again = request().ok_or_else(|| Error::Path("a stream".to_owned()))?;
-            let sent = match self.once(again).await {
+            let left = PATIENCE.saturating_sub(since.elapsed());
+            let sent = match self.once(again.timeout(left.min(SENDING))).await {
                 Ok(response) => self.read(response).await,
                 Err(error) => Err(error),
             };
@@ -138,14 +138,13 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if began.elapsed() >= SERVED {
-                since = Instant::now();
-            }
-            let may_come = error.is_passing() && (met || !error.is_absent());
-            if !may_come || since.elapsed() >= PATIENCE {
+            let passing = error.is_passing() || error.later().is_some();
+            let may_come = passing && (met || !error.is_absent());
+            let pause = error.later().unwrap_or_default().max(PAUSE);
+            if !may_come || since.elapsed() + pause >= PATIENCE {
                 return Err(error);
             }
-            sleep(PAUSE).await;
+            sleep(pause).await;
         }
     }
 }
@@ -182,7 +181,7 @@ impl Turn {
         Ok(None)
     }
 
-    /// Waits for the turn's end, and gets it as one object.
+    /// The turn as one object, once its end was [heard](Self::heard).
     pub(crate) async fn whole(&mut self) -> Result<Value> {
         let request = &mut self.request;
         let again = || request.try_clone().map(|it| it.header("accept", "application/json"));
@@ -193,4 +192,31 @@ impl Turn {
 /// Whether an event is about every turn of the session.
 fn is_of_session(frame: &Frame) -> bool {
     matches!(frame.kind.as_str(), "gap" | "deleted")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::flags::{Command, Weir};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_connections_and_stays_mute_is_given_up() {
+        let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = format!("http://me:canary@{}", mute.local_addr().unwrap());
+        let line = ["weir", "ask", "--server", &place, "Why?"];
+        let Some(Command::Ask(flags)) = Weir::try_parse_from(line).unwrap().command else {
+            panic!("it is no question");
+        };
+        let client = Client::new(&flags.peer).unwrap();
+        let began = Instant::now();
+        let error = client.ask("s", &Question::new("Why?")).await.err().unwrap();
+        assert!(matches!(error, Error::Lost { .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+        let took = began.elapsed();
+        assert!(took > SENDING && took <= PATIENCE + PAUSE, "{took:?}");
+    }
 }

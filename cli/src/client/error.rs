@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
 use crate::access;
 
+/// How long a gateway may ask to be left alone.
+const LATEST: Duration = Duration::from_secs(10);
 /// What stands before the code in a problem's `type`.
 const TYPE: &str = "urn:weir:problem:";
 
@@ -21,7 +23,7 @@ pub(crate) enum Error {
     #[error("no gateway answers at {base} ({why})")]
     Absent {
         /// Where.
-        base: Url,
+        base: String,
         /// What the network says.
         why: String,
     },
@@ -29,10 +31,13 @@ pub(crate) enum Error {
     #[error("the gateway at {base} did not answer ({why})")]
     Lost {
         /// Where.
-        base: Url,
+        base: String,
         /// What the network says.
         why: String,
     },
+    /// What came is nothing that a gateway says.
+    #[error("what answers at {0} is not Weir")]
+    Stranger(String),
     /// What was given cannot stand in a request's path.
     #[error("{0:?} cannot stand in a request's path")]
     Path(String),
@@ -40,8 +45,7 @@ pub(crate) enum Error {
 
 impl Error {
     /// What became of a request that was sent to `base`.
-    pub(super) fn of(base: &Url, error: &reqwest::Error) -> Self {
-        let base = base.clone();
+    pub(super) fn of(base: String, error: &reqwest::Error) -> Self {
         if error.is_connect() {
             return Self::Absent { base, why: access::cause(error) };
         }
@@ -55,7 +59,16 @@ impl Error {
         match self {
             Self::Refused(problem) => is_passing(problem.status),
             Self::Absent { .. } | Self::Lost { .. } => true,
-            Self::Path(_) => false,
+            Self::Stranger(_) | Self::Path(_) => false,
+        }
+    }
+
+    /// How long the gateway asks to wait before the same is sent again; `None`
+    /// where it does not, or for longer than anybody waits.
+    pub(super) fn later(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(problem) => problem.later(),
+            Self::Absent { .. } | Self::Lost { .. } | Self::Stranger(_) | Self::Path(_) => None,
         }
     }
 
@@ -72,8 +85,10 @@ fn is_passing(status: StatusCode) -> bool {
 
 /// A refusal, as its problem document tells it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{status}: {detail}")]
+#[error("{}", .place.as_ref().map_or_else(|| self.words(), |it| stranger(it, *.status)))]
 pub(crate) struct Problem {
+    /// Who refused, if that is no gateway.
+    pub(crate) place: Option<String>,
     /// The answer's status.
     pub(crate) status: StatusCode,
     /// What programs go by, such as `not_found`; empty from what is no gateway.
@@ -93,23 +108,40 @@ impl Problem {
     pub(crate) fn of(error: &anyhow::Error) -> Option<&Self> {
         match error.downcast_ref::<Error>()? {
             Error::Refused(problem) => Some(problem),
-            Error::Absent { .. } | Error::Lost { .. } | Error::Path(_) => None,
+            Error::Absent { .. } | Error::Lost { .. } | Error::Stranger(_) | Error::Path(_) => None,
         }
     }
 
-    /// Reads a refusal.
-    pub(super) async fn read(response: Response) -> Self {
+    /// Reads a refusal that came from `place`.
+    pub(super) async fn read(response: Response, place: String) -> Self {
         let status = response.status();
         let after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
         let after = after.and_then(|it| it.parse().ok()).map(Duration::from_secs);
         let document: Value = response.json().await.unwrap_or_default();
-        Self { retry_after: after, ..Self::told(status, &document) }
+        let told = Self::told(status, &document);
+        let place = told.code.is_empty().then_some(place);
+        Self { retry_after: after, place, ..told }
+    }
+
+    /// How long it asks to wait, where it may go well then.
+    fn later(&self) -> Option<Duration> {
+        let busy =
+            matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        self.retry_after.filter(|it| busy && *it <= LATEST)
+    }
+
+    /// What a gateway said, and what to do about it.
+    fn words(&self) -> String {
+        let advice = "; show a key that counts: --api-key-file FILE, or WEIR_API_KEY";
+        let advice = if self.status == StatusCode::UNAUTHORIZED { advice } else { "" };
+        format!("{}: {}{advice}", self.status, self.detail)
     }
 
     fn told(status: StatusCode, document: &Value) -> Self {
         let text = |name: &str| document[name].as_str().map(str::to_owned);
         let code = document["type"].as_str().and_then(|it| it.strip_prefix(TYPE));
         Self {
+            place: None,
             status,
             code: code.unwrap_or_default().to_owned(),
             detail: text("detail").or(text("title")).unwrap_or("no reason given".to_owned()),
@@ -118,6 +150,10 @@ impl Problem {
             retry_after: None,
         }
     }
+}
+
+fn stranger(place: &str, status: StatusCode) -> String {
+    format!("what answers at {place} is not Weir ({status})")
 }
 
 #[cfg(test)]
@@ -144,9 +180,38 @@ mod tests {
     fn what_is_no_gateway_is_believed_its_status_alone() {
         let problem = Problem::told(StatusCode::BAD_GATEWAY, &Value::Null);
         assert_eq!(problem.code, "");
-        assert_eq!(problem.to_string(), "502 Bad Gateway: no reason given");
+        let problem = Problem { place: Some("http://a".to_owned()), ..problem };
+        let told = "what answers at http://a is not Weir (502 Bad Gateway)";
+        assert_eq!(problem.to_string(), told);
         assert!(Error::Refused(Box::new(problem)).is_passing());
         let problem = Problem::told(StatusCode::NOT_FOUND, &json!({"type": "about:blank"}));
         assert!(problem.code.is_empty() && !Error::Refused(Box::new(problem)).is_passing());
+    }
+
+    #[test]
+    fn who_is_not_known_is_told_how_to_show_who_he_is() {
+        let document = json!({"type": "urn:weir:problem:unauthenticated", "detail": "who?"});
+        let told = Problem::told(StatusCode::UNAUTHORIZED, &document).to_string();
+        assert!(told.contains("who?; show a key") && told.contains("WEIR_API_KEY"), "{told}");
+    }
+
+    #[test]
+    fn a_gateway_is_left_alone_as_long_as_it_asks_and_not_for_ever() {
+        let later = |status, seconds: Option<u64>| {
+            let told = Problem::told(status, &Value::Null);
+            let retry_after = seconds.map(Duration::from_secs);
+            Error::Refused(Box::new(Problem { retry_after, ..told })).later()
+        };
+        let busy = StatusCode::TOO_MANY_REQUESTS;
+        assert_eq!(later(busy, Some(10)), Some(LATEST));
+        assert_eq!(later(StatusCode::SERVICE_UNAVAILABLE, Some(0)), Some(Duration::ZERO));
+        for (status, seconds) in [
+            (busy, None),
+            (busy, Some(11)),
+            (busy, Some(u64::MAX)),
+            (StatusCode::CONFLICT, Some(1)),
+        ] {
+            assert_eq!(later(status, seconds), None, "{status} {seconds:?}");
+        }
     }
 }

@@ -108,10 +108,13 @@ impl Client {
             request = request.header("last-event-id", last);
         }
         let Ok(sent) = timeout(SILENCE, self.once(request)).await else {
-            let (base, why) = (self.base.clone(), "in time".to_owned());
-            return Err(Error::Lost { base, why });
+            return Err(Error::Lost { base: self.place(), why: "in time".to_owned() });
         };
-        Ok(living(sent?))
+        let response = sent?;
+        if !super::is_of(response.headers(), "event-stream") {
+            return Err(Error::Stranger(self.place()));
+        }
+        Ok(living(response))
     }
 }
 

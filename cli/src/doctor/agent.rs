@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::finding::Finding;
+use super::finding::{Finding, Outcome};
 use super::near;
 use crate::flags::Doctor;
 use crate::{access, secure};
@@ -82,6 +82,16 @@ fn refused(status: &Status) -> Found {
     Found::Broken(last.to_string())
 }
 
+/// Whether an agent that nobody named need not be here, as far as is found.
+pub(super) fn is_elsewhere(found: &Finding, others: &[Finding]) -> bool {
+    let runs = |it: &Finding| match it.check {
+        super::gateway::AGENTS => it.outcome == Outcome::Ok,
+        super::disk::STORE => it.detail.starts_with(super::disk::HELD),
+        _other => false,
+    };
+    found.check == CHECK && found.outcome == Outcome::Note && others.iter().any(runs)
+}
+
 fn judge(url: &str, found: &Found, given: bool) -> Finding {
     match found {
         Found::Says(true) => Finding::ok(CHECK, format!("{url} takes turns")),
@@ -121,8 +131,20 @@ fn judge(url: &str, found: &Found, given: bool) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Outcome;
     use super::*;
+
+    #[test]
+    fn an_agent_that_runs_elsewhere_is_not_missed() {
+        let away = judge("http://a:1", &Found::Nothing("refused".to_owned()), false);
+        let seen = Finding::ok("agents", "one");
+        let held = Finding::ok("store", "a running weir holds it; unfinished jobs: 0");
+        assert!(is_elsewhere(&away, &[seen]) && is_elsewhere(&away, &[held]));
+        let free = Finding::ok("store", "there, and nobody uses it");
+        let unseen = Finding::warn("agents", "none", "");
+        assert!(!is_elsewhere(&away, &[free, unseen]));
+        let named = judge("http://a:1", &Found::Nothing("refused".to_owned()), true);
+        assert!(!is_elsewhere(&named, &[Finding::ok("agents", "one")]));
+    }
 
     #[test]
     fn an_agent_that_nobody_named_may_be_away() {

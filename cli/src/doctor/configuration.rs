@@ -34,11 +34,22 @@ fn agent_file(flags: &Doctor, mind: &anyhow::Result<Config>) -> Finding {
     match (mind, named) {
         (Ok(_), Some(name)) => Finding::ok(AGENT, format!("{name} can be used")),
         (Ok(_), None) => Finding::off(AGENT, "none: the defaults, and what the environment says"),
-        (Err(error), _) => Finding::fail(
-            AGENT,
-            format!("{error:#}"),
-            "mend it; `weir up --print-config` shows what file, environment and flags come to",
-        ),
+        (Err(error), named) => Finding::fail(AGENT, format!("{error:#}"), place(error, named)),
+    }
+}
+
+/// Where the agent's configuration is to be mended.
+fn place(error: &anyhow::Error, named: Option<String>) -> String {
+    match (error.downcast_ref::<agent::config::Error>(), named) {
+        (
+            Some(
+                agent::config::Error::Syntax { file, line, .. }
+                | agent::config::Error::Value { file, line, .. },
+            ),
+            _,
+        ) => format!("mend line {line} of {file}"),
+        (_, Some(name)) => format!("mend {name}, or the variable or flag of that name"),
+        (_, None) => "correct the variable or flag of that name".to_owned(),
     }
 }
 
@@ -48,11 +59,12 @@ fn edge_file(flags: &Edge) -> Finding {
     match (used, named) {
         (Ok(_), Some(name)) => Finding::ok(EDGE, format!("{name} can be used")),
         (Ok(_), None) => Finding::off(EDGE, "no file: the defaults"),
-        (Err(error), _) => Finding::fail(
-            EDGE,
-            format!("{error:#}"),
-            "mend it; `weir gateway --print-gateway-config` shows what it comes to",
-        ),
+        (Err(error), Some(name)) => {
+            Finding::fail(EDGE, format!("{error:#}"), format!("mend {name}, or correct --http"))
+        }
+        (Err(error), None) => {
+            Finding::fail(EDGE, format!("{error:#}"), "correct --http, or give one of these flags")
+        }
     }
 }
 

@@ -17,7 +17,9 @@ use crate::jobs::letters::{Answer, Request};
 use crate::store;
 
 const CHECK: &str = "disk";
-const STORE: &str = "store";
+pub(super) const STORE: &str = "store";
+/// How one begins that another process holds.
+pub(super) const HELD: &str = "a running weir holds it";
 const MIB: u64 = 1024 * 1024;
 /// Below this, the store soon takes no question any more.
 const LEAST: u64 = 64 * MIB;
@@ -36,6 +38,9 @@ const REMOTE: [(u64, &str); 7] = [
     (0x5346_414f, "AFS"),
     (0x00c3_6400, "Ceph"),
 ];
+
+/// File systems of the kernel's own making: proc, sysfs.
+const UNMADE: [u64; 2] = [0x9fa0, 0x6265_6572];
 
 /// What is known of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +81,10 @@ pub(super) async fn look(flags: &Doctor) -> Vec<Finding> {
         let advice = "look whether the file system is mounted and its server answers";
         return vec![Finding::fail(CHECK, format!("{} does not answer", folder.display()), advice)];
     };
+    // Where no folder is, nobody holds anything.
+    if !facts.exists && facts.unwritable.is_some() {
+        return judge(&facts);
+    }
     let held = holder(&folder).await;
     let there = folder.join("weir.db").exists();
     judge(&facts).into_iter().chain([judge_holder(&held, there)]).collect()
@@ -110,6 +119,10 @@ fn reach(there: &Path) -> io::Result<()> {
         let what = format!("{} is no folder", there.display());
         return Err(io::Error::new(io::ErrorKind::NotADirectory, what));
     }
+    if kind_of(there).is_some_and(|it| UNMADE.contains(&it)) {
+        let what = format!("{} is the system's own, which takes no folders", there.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
     Ok(rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
@@ -118,15 +131,20 @@ fn free(there: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-#[cfg(target_os = "linux")]
 fn remote(there: &Path) -> Option<&'static str> {
-    let found = rustix::fs::fstatfs(File::open(there).ok()?).ok()?;
-    let kind = u64::try_from(found.f_type).ok()? & 0xffff_ffff;
+    let kind = kind_of(there)?;
     REMOTE.iter().find(|(number, _)| *number == kind).map(|it| it.1)
 }
 
+/// The number of the file system.
+#[cfg(target_os = "linux")]
+fn kind_of(there: &Path) -> Option<u64> {
+    let found = rustix::fs::fstatfs(File::open(there).ok()?).ok()?;
+    Some(u64::try_from(found.f_type).ok()? & 0xffff_ffff)
+}
+
 #[cfg(not(target_os = "linux"))]
-fn remote(_there: &Path) -> Option<&'static str> {
+fn kind_of(_there: &Path) -> Option<u64> {
     None
 }
 
@@ -176,9 +194,7 @@ fn in_words(free: u64) -> String {
 
 fn judge_holder(holder: &Holder, there: bool) -> Finding {
     match holder {
-        Holder::Running(depth) => {
-            Finding::ok(STORE, format!("a running weir holds it; unfinished jobs: {depth}"))
-        }
+        Holder::Running(depth) => Finding::ok(STORE, format!("{HELD}; unfinished jobs: {depth}")),
         Holder::Mute(why) => Finding::warn(
             STORE,
             format!("a process holds it and cannot be asked: {why}"),
@@ -254,6 +270,14 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let found = facts(file.join("below"));
         assert!(found.unwritable.unwrap().contains("is no folder"));
+        let found = facts(file.clone());
+        assert!(!found.exists && found.unwritable.unwrap().contains("is no folder"));
+        #[cfg(target_os = "linux")]
+        {
+            let found = facts("/proc/weir".into());
+            assert!(found.unwritable.as_ref().unwrap().contains("takes no folders"), "{found:?}");
+            assert!(judge(&found)[0].detail.contains("cannot be made"), "{found:?}");
+        }
         let found = facts(folder.path().join("a/b/c"));
         assert!(!found.exists && found.unwritable.is_none(), "{found:?}");
         assert!(!folder.path().join("a").exists());

@@ -15,7 +15,7 @@ const CHECK: &str = "gateway";
 const VERSION: &str = "version";
 const CLOCK: &str = "clock";
 const ACCESS: &str = "access";
-const AGENTS: &str = "agents";
+pub(super) const AGENTS: &str = "agents";
 /// What clients take for where a gateway is when nobody says otherwise: then
 /// it is looked for where this machine's own would be.
 const USUAL: &str = "http://127.0.0.1:8080";

@@ -3,9 +3,11 @@
 use clap::Args;
 
 use super::Peer;
+use crate::ending;
 
 /// A call is named as the list names it; each flag may be repeated.
 #[derive(Debug, Args)]
+#[command(after_help = ending::CODES)]
 pub(crate) struct Decide {
     #[command(flatten)]
     pub(crate) peer: Peer,

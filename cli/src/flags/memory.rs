@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Peer;
+use crate::ending;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MemoryCommand {
@@ -15,6 +16,7 @@ pub(crate) enum MemoryCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct MemoryList {
     #[command(flatten)]
     pub(crate) peer: Peer,
@@ -30,6 +32,7 @@ pub(crate) struct MemoryList {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct MemoryAdd {
     #[command(flatten)]
     pub(crate) peer: Peer,
@@ -41,6 +44,7 @@ pub(crate) struct MemoryAdd {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct MemoryForget {
     #[command(flatten)]
     pub(crate) peer: Peer,

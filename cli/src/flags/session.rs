@@ -3,8 +3,10 @@
 use clap::Args;
 
 use super::Peer;
+use crate::ending;
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct Cancel {
     #[command(flatten)]
     pub(crate) peer: Peer,
@@ -19,6 +21,7 @@ pub(crate) struct Cancel {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct Delete {
     #[command(flatten)]
     pub(crate) peer: Peer,

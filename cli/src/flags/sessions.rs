@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Peer;
+use crate::ending;
 
 /// The list, unless something else is asked for.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = ending::PLAIN)]
 pub(crate) struct Sessions {
     #[command(subcommand)]
     pub(crate) command: Option<SessionsCommand>,
@@ -31,6 +32,7 @@ pub(crate) enum SessionsCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct SessionsList {
     #[command(flatten)]
     pub(crate) peer: Peer,
@@ -47,6 +49,7 @@ pub(crate) struct SessionsList {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct SessionsSearch {
     #[command(flatten)]
     pub(crate) peer: Peer,
@@ -59,6 +62,7 @@ pub(crate) struct SessionsSearch {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct SessionsShow {
     #[command(flatten)]
     pub(crate) peer: Peer,
@@ -70,6 +74,7 @@ pub(crate) struct SessionsShow {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct SessionsRename {
     #[command(flatten)]
     pub(crate) peer: Peer,
@@ -83,6 +88,7 @@ pub(crate) struct SessionsRename {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct SessionsExport {
     #[command(flatten)]
     pub(crate) peer: Peer,

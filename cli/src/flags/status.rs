@@ -3,8 +3,10 @@
 use clap::Args;
 
 use super::Peer;
+use crate::ending;
 
 #[derive(Debug, Args)]
+#[command(after_help = ending::PLAIN)]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) peer: Peer,

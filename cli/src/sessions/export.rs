@@ -18,7 +18,8 @@ use crate::{Ended, output, plain};
 
 pub(super) async fn run(flags: SessionsExport) -> Ended {
     let json = matches!(flags.format, Format::Json);
-    let text = document(&Client::new(&flags.peer)?, &flags.session, json).await?;
+    let client = Client::new(&flags.peer)?;
+    let text = document(&client, &flags.session, json).await?;
     match flags.output.filter(|it| it.as_os_str() != STDIN) {
         Some(file) => write(&file, &text, flags.force)?,
         None if std::io::stdout().is_terminal() => output::print(&plain::lines(&text))?,
@@ -45,7 +46,7 @@ pub(crate) fn write(file: &Path, text: &str, force: bool) -> anyhow::Result<()> 
 fn markdown(session: &Value) -> String {
     let field = |name: &str| session[name].as_str().unwrap_or_default();
     let title = if field("title").is_empty() { field("sessionId") } else { field("title") };
-    let mut text = format!("# {}\n", plain::line(title));
+    let mut text = format!("# {}\n", one_line(title));
     for turn in session["turns"].as_array().into_iter().flatten() {
         text += &told(turn);
     }
@@ -55,16 +56,16 @@ fn markdown(session: &Value) -> String {
 fn told(turn: &Value) -> String {
     let field = |name: &str| turn[name].as_str().unwrap_or_default();
     let at = if field("at").is_empty() { field("turnId") } else { field("at") };
-    let mut text = format!("\n## {}\n", plain::line(at));
+    let mut text = format!("\n## {}\n", one_line(at));
     for message in turn["messages"].as_array().into_iter().flatten() {
         text += &said(message);
     }
     let sources: Vec<_> = turn["sources"].as_array().into_iter().flatten().map(place).collect();
     for source in sources {
-        add(&mut text, format_args!("\n    {}\n", plain::line(&source)));
+        add(&mut text, format_args!("\n    {}\n", one_line(&source)));
     }
     if field("status") != "completed" {
-        add(&mut text, format_args!("\n*The turn is {}.*\n", plain::line(field("status"))));
+        add(&mut text, format_args!("\n*The turn is {}.*\n", one_line(field("status"))));
     }
     text
 }
@@ -81,14 +82,20 @@ fn said(message: &Value) -> String {
             add(&mut text, format_args!("\n{}\n", quoted.join("\n")));
         }
         "assistant" => add(&mut text, format_args!("\n{content}\n")),
-        other => add(&mut text, format_args!("\n{}:\n\n{}", plain::line(other), fenced(content))),
+        other => add(&mut text, format_args!("\n{}:\n\n{}", one_line(other), fenced(content))),
     }
     for call in message["toolCalls"].as_array().into_iter().flatten() {
         let field = |name: &str| call[name].as_str().unwrap_or_default();
-        let name = plain::line(field("name"));
+        let name = one_line(field("name"));
         add(&mut text, format_args!("\nCalls {name}:\n\n{}", fenced(field("arguments"))));
     }
     text
+}
+
+/// A text where a line end would make another part of the document of it. What
+/// else is in it stays: a terminal gets the whole document written out.
+fn one_line(text: &str) -> String {
+    text.split(['\n', '\r']).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -99,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_conversation_becomes_a_document_in_which_every_voice_is_told_apart() {
-        let session = json!({"sessionId": "s", "title": "Trip\u{1b}", "turns": [
+        let session = json!({"sessionId": "s", "title": "Trip\u{1b}\nx", "turns": [
             {"turnId": "t", "at": "2020-01-02T03:04:05Z", "status": "failed", "messages": [
                 {"role": "user", "content": "one\n# two"},
                 {"role": "assistant", "content": "**Yes**",
@@ -107,7 +114,7 @@ mod tests {
                 {"role": "tool", "content": "``` x"},
             ], "sources": [{"number": 1, "source": "a.md", "heading": "A", "firstLine": 3}]},
         ]});
-        let expected = "# Trip\\u{1b}\n\n## 2020-01-02T03:04:05Z\n\n> one\n> # two\n\n**Yes**\n\n\
+        let expected = "# Trip\u{1b} x\n\n## 2020-01-02T03:04:05Z\n\n> one\n> # two\n\n**Yes**\n\n\
                         Calls find:\n\n```\n{}\n```\n\ntool:\n\n````\n``` x\n````\n\n    \
                         [1] a.md (A, line 3)\n\n*The turn is failed.*\n";
         assert_eq!(markdown(&session), expected);

@@ -3,6 +3,7 @@
 mod deciding;
 mod drawing;
 mod keeping;
+mod piping;
 
 use std::path::Path;
 
@@ -198,5 +199,21 @@ async fn a_second_ctrl_c_leaves_where_nothing_can_be_stopped() -> Result<()> {
     terminal.press(keys::CTRL_C)?;
     assert_eq!(terminal.exit().await?, 130);
     assert!(terminal.seen().has("come back: weir chat --session s"), "{terminal:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_question_that_waits_is_stopped_and_the_prompt_comes_back() -> Result<()> {
+    let desk = Desk::start().await?;
+    let terminal = desk.chat(&["--session", SESSION], SIZE).await?;
+    let held = Script { tokens: Some(2), hold_after: Some(1), ..Script::default() }.question();
+    desk.client()?.submit(SESSION, &held).await?;
+    desk.around.model.wait_for_calls(1).await?;
+    terminal.enter("after that")?;
+    terminal.wait_text("waiting: 1 question before it").await?;
+    terminal.press(keys::CTRL_C)?;
+    terminal.wait_text("[it has not begun, and will be stopped]").await?;
+    prompted(&terminal).await?;
+    desk.around.model.release();
     Ok(())
 }

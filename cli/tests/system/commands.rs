@@ -7,6 +7,7 @@ mod files;
 mod keeping;
 mod pipes;
 mod terminal;
+mod waiting;
 
 use std::fs::File;
 use std::process::Stdio;

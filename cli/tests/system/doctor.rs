@@ -100,6 +100,10 @@ async fn a_healthy_system_is_told_as_one() -> Result<()> {
         found.is(check, "ok", detail, "");
     }
     assert_eq!(model.calls().len(), 0, "nothing was asked of the model");
+    let mut elsewhere = weir(&["doctor", "--json", "--server", &page, "--grpc", "127.0.0.1:1"]);
+    elsewhere.args(flags).env("OPENAI_API_KEY", CANARY);
+    let found = Found::by(elsewhere).await?;
+    assert!(!found.all.iter().any(|it| it["check"] == "agent"), "{:#?}", found.all);
 
     let (code, output) = Weir::run(weir(&["status", "--server", &page])).await?;
     assert_eq!(code, Some(0), "{output:?}");
@@ -152,6 +156,13 @@ async fn a_port_that_somebody_else_has_is_told_as_that() -> Result<()> {
     let (code, output) = Weir::run(weir(&["status", "--server", &stranger.url()])).await?;
     assert_eq!(code, Some(1), "{output:?}");
     assert!(output.stderr.concat().contains("is not Weir"), "{output:?}");
+    for command in [&["ask", "Why?"][..], &["sessions"], &["tail", "s"]] {
+        let command = weir(&[command, &["--server", &url]].concat());
+        let (code, output) = Weir::run(command).await?;
+        assert_eq!(code, Some(1), "{output:?}");
+        let told = output.stderr.concat();
+        assert!(told.contains("is not Weir (404") && !told.contains(CANARY), "{output:?}");
+    }
     Ok(())
 }
 
@@ -274,6 +285,7 @@ async fn files_and_folders_that_cannot_be_used_are_named() -> Result<()> {
     command.args(["--knowledge", &path("missing")]);
     let found = Found::by(command).await?;
     found.fails("disk", "is no folder", "--data");
+    assert!(!found.all.iter().any(|it| it["check"] == "store"), "{:#?}", found.all);
     found.fails("knowledge", "missing", "--knowledge");
 
     let (agent, edge, keys) = (path("agent.toml"), path("edge.toml"), path("keys.toml"));
@@ -284,8 +296,8 @@ async fn files_and_folders_that_cannot_be_used_are_named() -> Result<()> {
     assert_eq!(code, Some(0), "{output:?}");
     let flags = ["--config", &agent, "--gateway-config", &edge, "--api-keys", &keys];
     let found = Found::by(doctor(folder.path(), &flags)).await?;
-    found.fails("agent file", "agent.toml:2: nonsense", "--print-config");
-    found.fails("edge", "edge.toml", "--print-gateway-config");
+    found.fails("agent file", "agent.toml:2: nonsense", "mend line 2 of ");
+    found.fails("edge", "edge.toml", "edge.toml");
     found.is("API keys", "ok", "1, of which 0 have ended", "");
 
     std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o666))?;

@@ -25,6 +25,22 @@ async fn a_fresh_start_answers_about_weir_in_english_and_chinese_with_sources() 
         assert!(cited["citation"]["firstLine"].as_u64().is_some_and(|it| it > 0));
         assert!(frames.last().is_some_and(|it| it.is("completed")));
     }
+
+    // Who comes later has the sources, too, and each mark leads to one of them.
+    let request = client.get("/v1/sessions/s/turns").query(&[("userId", "test_user")]);
+    let kept = request.send().await?.json::<serde_json::Value>().await?;
+    let turns = kept["turns"].as_array().context("turns")?;
+    assert_eq!(turns.len(), 2);
+    let mut numbers = std::collections::HashSet::new();
+    for turn in turns {
+        let said = turn["messages"][1]["content"].as_str().context("an answer")?;
+        let sources = turn["sources"].as_array().context("sources")?;
+        for source in sources {
+            assert!(said.contains(&format!("[{}]", source["number"])), "{source}: {said}");
+            assert!(numbers.insert(source["number"].as_u64()), "one number, one place: {source}");
+        }
+        assert!(!sources.is_empty(), "{turn}");
+    }
     Ok(())
 }
 

@@ -119,3 +119,32 @@ async fn two_tabs_show_one_conversation_as_it_grows_whoever_asks() -> Result<()>
     page.see("document.querySelectorAll('.turn').length === 0").await?;
     page.close().await
 }
+
+/// A list of many conversations whose pages come slowly while it is refreshed
+/// again and again.
+const HURRIED: &str = "(async () => { \
+    const base = document.querySelector('script[type=module]').src.replace(/[^/]*$/, ''); \
+    const { Sidebar } = await import(base + 'sidebar/sidebar.js'); \
+    const all = Array.from({ length: 450 }, (_, at) => ({ sessionId: `s${at}`, \
+        title: at === 440 ? 'needle' : `hay ${at}`, updatedAt: new Date(1e12 - at * 1000).toISOString() })); \
+    const later = value => new Promise(resolve => setTimeout(() => resolve(value), 300)); \
+    const sessions = (cursor = '0', limit = 50) => { \
+        const [from, to] = [Number(cursor), Number(cursor) + limit]; \
+        return later({ sessions: all.slice(from, to), cursor: to < all.length ? String(to) : undefined }); \
+    }; \
+    const sidebar = new Sidebar({ isWaiting: false, sessions }, { open() {}, renamed() {} }); \
+    sidebar.refresh(); \
+    setInterval(() => sidebar.refresh(), 400); \
+})()";
+
+#[tokio::test]
+async fn a_search_finds_old_conversations_however_often_the_list_is_refreshed() -> Result<()> {
+    let model = FakeModel::start().await?;
+    let (_weir, page) = stage(&model).await?;
+    page.browser.run(HURRIED).await?;
+    page.see(&format!("{TITLES}.length === 50")).await?;
+    page.browser.run("document.querySelector('#search').focus()").await?;
+    page.browser.type_text("needle").await?;
+    page.see(&format!("JSON.stringify({TITLES}) === '[\"needle\"]'")).await?;
+    page.close().await
+}

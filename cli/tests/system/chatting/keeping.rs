@@ -60,7 +60,7 @@ async fn sessions_are_listed_resumed_and_written_to_a_file() -> Result<()> {
     assert!(terminal.seen().has("*  1  about coffee"), "{terminal:?}");
     prompted(&terminal).await?;
     terminal.enter("/resume 9")?;
-    terminal.wait_text("there is no session 9").await?;
+    terminal.wait_text("you have no session 9").await?;
     prompted(&terminal).await?;
     terminal.enter("/resume 2")?;
     terminal.wait_text("> about tea").await?;

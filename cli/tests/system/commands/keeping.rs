@@ -82,7 +82,14 @@ async fn a_session_is_written_down_and_no_file_is_lost_to_it() -> Result<()> {
 #[tokio::test]
 async fn what_is_remembered_is_listed_added_to_and_forgotten() -> Result<()> {
     let stage = Stage::start().await?;
-    assert_eq!(stage.good(&["memory", "list"]).await?, ["nothing is remembered"]);
+    for (command, told) in [
+        (&["memory", "list"][..], "nothing is remembered"),
+        (&["sessions"], "there are no sessions"),
+        (&["sessions", "search", "otters"], "nothing was found"),
+    ] {
+        let (code, none) = stage.run(command).await?;
+        assert_eq!((code, none.stdout.len(), none.stderr[0].as_str()), (Some(0), 0, told));
+    }
     let tea = stage.json(&["memory", "add", "--json", "Likes tea\u{202e}!"]).await?;
     let id = tea[0]["id"].as_str().context("an id")?;
     let (code, added) = stage.fed(&["memory", "add", "-"], "Has an otter.\n".as_bytes()).await?;
