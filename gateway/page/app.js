@@ -174,7 +174,8 @@ let ended = null;
 
 function heard(kind, turn) {
   if (kind === "started") announce(words.answering);
-  if (isEnding(kind)) ended = turn;
+  // Calls that wait for a human announce themselves.
+  if (isEnding(kind) && kind !== "interrupted") ended = turn;
   if (kind === "started" || isEnding(kind)) {
     changed(null);
     sidebar.happened();

@@ -24,10 +24,13 @@ export class Scroll {
     this.#following = true;
     this.#latest.hidden = true;
     scrollTo({ top: this.#root.scrollHeight });
+    // Where one stands now: less is up, before the browser has told of this.
+    this.#at = scrollY;
   }
 
   /** Something was drawn. */
   drawn() {
+    this.#scrolled();
     if (this.#following) this.follow();
     else this.#latest.hidden = this.#isNear;
   }
