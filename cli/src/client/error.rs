@@ -117,9 +117,12 @@ impl Problem {
         let status = response.status();
         let after = response.headers().get("retry-after").and_then(|it| it.to_str().ok());
         let after = after.and_then(|it| it.parse().ok()).map(Duration::from_secs);
+        // What stands before a gateway may refuse in its stead, in the same form.
+        let kind = response.headers().get("content-type").and_then(|it| it.to_str().ok());
+        let is_problem = kind.is_some_and(|it| it.starts_with("application/problem+json"));
         let document: Value = response.json().await.unwrap_or_default();
         let told = Self::told(status, &document);
-        let place = told.code.is_empty().then_some(place);
+        let place = (!is_problem && told.code.is_empty()).then_some(place);
         Self { retry_after: after, place, ..told }
     }
 
